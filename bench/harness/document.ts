@@ -1,0 +1,29 @@
+import type { ScenarioResult } from '../types.ts'
+import { type Machine, machineInWords } from './machine.ts'
+import type { Effort } from './pair.ts'
+import { ratiosInWords, renderTable } from './table.ts'
+
+/** The text a scenario's region in docs/benchmarks.md gets. */
+export function renderSection(result: ScenarioResult, machine: Machine, effort: Effort): string {
+  const { scenario, rows } = result
+  const measured = rows.filter((row) => row.outcome === 'measured')
+  const ours = measured[0]?.ours
+  const { rounds, seconds } = effort
+  const pace = scenario.kind === 'load' ? `${rounds} rounds of ${seconds} s each` : `${rounds} rounds`
+  const parts = [
+    `Taken ${machineInWords(machine)} ${ours === undefined ? 'Sluice was not measured' : `Sluice ${ours.version}`}, ${pace}.`,
+    renderTable(result),
+  ]
+  if (measured.length > 0) parts.push(`Every round:\n\n${measured.map((row) => `- ${ratiosInWords(row)}`).join('\n')}`)
+  return parts.join('\n\n')
+}
+
+/** Replaces the region of a scenario. Throws when the document has no such region. */
+export function replaceRegion(document: string, name: string, text: string): string {
+  const begin = `<!-- bench:${name} begin -->`
+  const end = `<!-- bench:${name} end -->`
+  const from = document.indexOf(begin)
+  const to = document.indexOf(end)
+  if (from === -1 || to < from) throw new Error(`docs/benchmarks.md has no region "${begin}" ... "${end}"`)
+  return `${document.slice(0, from + begin.length)}\n${text}\n${document.slice(to)}`
+}

@@ -1,0 +1,63 @@
+import type { LoadSample, LoadScenario } from '../types.ts'
+import { type Contender, type RunningContender, startContender } from './contender.ts'
+import type { Effort, OnRound, Pair } from './pair.ts'
+import { machineCpuSeconds, treeCpuSeconds } from './process-tree.ts'
+import { stop } from './processes.ts'
+import { BODY_BYTES, type Upstream } from './upstream.ts'
+import { runWrk } from './wrk.ts'
+
+/** Both contenders run side by side the whole time; only one has load at a time. */
+export async function measureLoadPair(scenario: LoadScenario, pair: Pair, upstream: Upstream, effort: Effort, onRound: OnRound) {
+  const upstreamPort = scenario.body === 'small' ? upstream.smallPort : upstream.largePort
+  const bodyBytes = BODY_BYTES[scenario.body]
+  const started: RunningContender[] = []
+  try {
+    const a = await startContender(pair.ours, upstreamPort, bodyBytes)
+    started.push(a)
+    const b = await startContender(pair.theirs, upstreamPort, bodyBytes)
+    started.push(b)
+    await warmUp(scenario, pair.ours, a, effort)
+    await warmUp(scenario, pair.theirs, b, effort)
+    const ours: LoadSample[] = []
+    const theirs: LoadSample[] = []
+    for (let round = 1; round <= effort.rounds; round++) {
+      const one = await measure(scenario, pair.ours, a, effort.seconds)
+      const two = await measure(scenario, pair.theirs, b, effort.seconds)
+      ours.push(one)
+      theirs.push(two)
+      onRound(round, one, two)
+    }
+    return { ours, theirs }
+  } finally {
+    await Promise.all(started.map(({ running }) => stop(running.pid)))
+  }
+}
+
+async function warmUp(scenario: LoadScenario, contender: Contender, { port }: RunningContender, effort: Effort): Promise<void> {
+  const seconds = effort.warmupSeconds ?? contender.competitor.warmupSeconds
+  if (seconds > 0) await runWrk({ port, connections: scenario.connections, seconds, routes: contender.setup.routes })
+}
+
+async function measure(scenario: LoadScenario, contender: Contender, at: RunningContender, seconds: number): Promise<LoadSample> {
+  const { running, port } = at
+  const start = performance.now()
+  const before = treeCpuSeconds(running.pid)
+  const foreignBefore = foreignCpuSeconds()
+  const report = await runWrk({ port, connections: scenario.connections, seconds, routes: contender.setup.routes })
+  const cpuSeconds = treeCpuSeconds(running.pid) - before
+  const foreignCpus = Math.max(0, ((foreignCpuSeconds() - foreignBefore) * 1000) / (performance.now() - start))
+  if (!running.alive()) throw new Error(`${running.name} ended under load: ${running.log()}`)
+  return {
+    kind: 'load',
+    ...report,
+    cpuSeconds,
+    foreignCpus,
+    requestsPerSecond: report.requests / report.seconds,
+    requestsPerCpuSecond: report.requests / cpuSeconds,
+  }
+}
+
+/** CPU time of all that does not belong to the benchmark: proxies, upstream and load are children of this process. */
+function foreignCpuSeconds(): number {
+  return machineCpuSeconds() - treeCpuSeconds(process.pid)
+}

@@ -1,0 +1,44 @@
+/** What the admin listener asks of the running gateway. gateway.ts provides it; nothing here reaches into the data path. */
+export interface AdminSource {
+  readiness(): Readiness
+  /** All metrics in the Prometheus text format 0.0.4. */
+  metricsText(): string | Promise<string>
+  /** The configuration now running. Secrets are taken out before it is shown. */
+  config(): unknown
+  version(): VersionInfo
+  /** Reads the configuration again and applies it. Problems in it are the result, not an exception. */
+  reload(): Promise<ReloadResult>
+  workers(): readonly WorkerInfo[]
+}
+
+/** Whether new traffic should be sent here; `detail` is a sentence for people. */
+export type Readiness = { readonly state: 'ready' } | { readonly state: 'starting' | 'draining' | 'no_worker'; readonly detail: string }
+
+export interface VersionInfo {
+  readonly version: string
+  /** Version of Node.js. */
+  readonly node: string
+}
+
+export type ReloadResult =
+  | { readonly ok: true; readonly generation: number; readonly changed: boolean }
+  | { readonly ok: false; readonly problems: readonly ReloadProblem[] }
+
+/** One mistake in a configuration. `path` is dotted; lines and columns start at 1 and are missing where nothing can be pointed at. */
+export interface ReloadProblem {
+  readonly message: string
+  readonly path?: string
+  readonly file?: string
+  readonly line?: number
+  readonly column?: number
+  readonly suggestion?: string
+}
+
+export interface WorkerInfo {
+  readonly id: number
+  readonly state: 'starting' | 'listening' | 'draining' | 'stopped'
+  /** How often the worker with this id was replaced because it died. */
+  readonly restarts: number
+  /** Generation of the configuration the worker uses; null before its first. */
+  readonly generation: number | null
+}

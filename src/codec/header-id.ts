@@ -1,0 +1,86 @@
+/**
+ * Small numbers for the field names a proxy must understand, so that the hot path compares integers. The order is free; the
+ * numbers stay below 31 because HeaderBlock.seen is a bit set.
+ */
+export const HEADER_NONE = 0
+export const HEADER_HOST = 1
+export const HEADER_CONNECTION = 2
+export const HEADER_CONTENT_LENGTH = 3
+export const HEADER_TRANSFER_ENCODING = 4
+export const HEADER_KEEP_ALIVE = 5
+export const HEADER_PROXY_CONNECTION = 6
+export const HEADER_TE = 7
+export const HEADER_TRAILER = 8
+export const HEADER_UPGRADE = 9
+export const HEADER_EXPECT = 10
+export const HEADER_PROXY_AUTHORIZATION = 11
+export const HEADER_PROXY_AUTHENTICATE = 12
+export const HEADER_X_FORWARDED_FOR = 13
+export const HEADER_X_FORWARDED_PROTO = 14
+export const HEADER_X_FORWARDED_HOST = 15
+export const HEADER_X_FORWARDED_PORT = 16
+export const HEADER_FORWARDED = 17
+export const HEADER_VIA = 18
+export const HEADER_X_REQUEST_ID = 19
+export const HEADER_HTTP2_SETTINGS = 20
+export const HEADER_X_REAL_IP = 21
+export const HEADER_COOKIE = 22
+export const HEADER_DATE = 23
+
+const NAMES: readonly [string, number][] = [
+  ['host', HEADER_HOST],
+  ['connection', HEADER_CONNECTION],
+  ['content-length', HEADER_CONTENT_LENGTH],
+  ['transfer-encoding', HEADER_TRANSFER_ENCODING],
+  ['keep-alive', HEADER_KEEP_ALIVE],
+  ['proxy-connection', HEADER_PROXY_CONNECTION],
+  ['te', HEADER_TE],
+  ['trailer', HEADER_TRAILER],
+  ['upgrade', HEADER_UPGRADE],
+  ['expect', HEADER_EXPECT],
+  ['proxy-authorization', HEADER_PROXY_AUTHORIZATION],
+  ['proxy-authenticate', HEADER_PROXY_AUTHENTICATE],
+  ['x-forwarded-for', HEADER_X_FORWARDED_FOR],
+  ['x-forwarded-proto', HEADER_X_FORWARDED_PROTO],
+  ['x-forwarded-host', HEADER_X_FORWARDED_HOST],
+  ['x-forwarded-port', HEADER_X_FORWARDED_PORT],
+  ['forwarded', HEADER_FORWARDED],
+  ['via', HEADER_VIA],
+  ['x-request-id', HEADER_X_REQUEST_ID],
+  ['http2-settings', HEADER_HTTP2_SETTINGS],
+  ['x-real-ip', HEADER_X_REAL_IP],
+  ['cookie', HEADER_COOKIE],
+  ['date', HEADER_DATE],
+]
+
+/** Known names by length: at most a handful of candidates each, so a name is decided by one or two comparisons. */
+const BY_LENGTH: { name: string; id: number }[][] = []
+for (const [name, id] of NAMES) {
+  while (BY_LENGTH.length <= name.length) BY_LENGTH.push([])
+  BY_LENGTH[name.length]?.push({ name, id })
+}
+
+/**
+ * The id of the field name at [start, end) of `text`, or HEADER_NONE. The name must already be a valid token: OR-ing 32 folds
+ * upper case, and among token characters nothing else folds onto a letter or '-'.
+ */
+export function headerIdAt(text: string, start: number, end: number): number {
+  const candidates = BY_LENGTH[end - start]
+  if (candidates === undefined || candidates.length === 0) return HEADER_NONE
+  const last = text.charCodeAt(end - 1) | 32
+  const first = text.charCodeAt(start) | 32
+  next: for (let c = 0; c < candidates.length; c++) {
+    const candidate = candidates[c] as { name: string; id: number }
+    const name = candidate.name
+    if (name.charCodeAt(0) !== first || name.charCodeAt(name.length - 1) !== last) continue
+    for (let k = 1; k < name.length - 1; k++) {
+      if ((text.charCodeAt(start + k) | 32) !== name.charCodeAt(k)) continue next
+    }
+    return candidate.id
+  }
+  return HEADER_NONE
+}
+
+export function headerIdOf(name: string): number {
+  return headerIdAt(name, 0, name.length)
+}

@@ -1,0 +1,57 @@
+import { fileURLToPath } from 'node:url'
+import { parseArguments } from './arguments.ts'
+import { startDemoServices } from './demo/services.ts'
+import type { CommandIo } from './io.ts'
+import { paint } from './io.ts'
+import { announceAsJson } from './run.ts'
+import { type ServedGateway, type StartGateway, serve, toLocalUrl } from './serve.ts'
+
+/** Two folders above both in a checkout and in an installed package. */
+const DEMO_CONFIG = fileURLToPath(new URL('../../examples/demo/sluice.yaml', import.meta.url))
+
+/** What to type, and what is to be seen then. `$` is the gateway's address. */
+const TRIALS: readonly [string, string][] = [
+  ['curl -i $/anything?a=1', 'echoed by one of two endpoints in turn; see the headers the service got'],
+  ['curl -i $/users/7', 'a path template, a rewrite and a header edit on the way'],
+  ['curl -N $/stream', 'server-sent events, passed on one by one'],
+  ['curl -i $/slow?ms=1000', 'a slow answer; ?ms=9000 is cut off with 504 after 5 s'],
+  ['curl -i $/failing/503', 'also /failing/reset, /truncate, /garbage and /hang: what the client sees then'],
+  ['curl -iL $/old', 'a redirect to an answer of the gateway itself'],
+]
+
+/** `sluice demo [--json]`: example services and a gateway in front of them, all on loopback. */
+export async function demoCommand(argv: readonly string[], io: CommandIo, startGateway?: StartGateway): Promise<number> {
+  const { values } = parseArguments(argv, { json: { type: 'boolean' } })
+  const services = await startDemoServices()
+  try {
+    return await serve({
+      io,
+      path: DEMO_CONFIG,
+      watch: false,
+      startGateway: startGateway ?? (await import('../gateway.ts')).startGateway,
+      announce: (gateway) => (values.json === true ? announceAsJson(gateway, io) : announce(gateway, io)),
+    })
+  } finally {
+    await Promise.all(services.map((service) => service.close()))
+  }
+}
+
+function announce(gateway: ServedGateway, io: CommandIo): void {
+  const url = toLocalUrl(gateway.listenerAddresses()[0]!.address)
+  const commands = TRIALS.map(([command]) => quote(command.replace('$', url)))
+  const width = Math.max(...commands.map((command) => command.length))
+  const lines = TRIALS.map(([, meaning], index) => `  ${commands[index]!.padEnd(width)}  ${paint(io.stdout, 'dim', meaning)}`)
+  const admin = gateway.adminAddress === null ? '' : `Admin: ${toLocalUrl(gateway.adminAddress)} (/healthz, /readyz, /metrics, /config)\n`
+  io.stdout.write(`${paint(io.stdout, 'bold', `The gateway is at ${url}`)}. Try in another terminal:
+
+${lines.join('\n')}
+
+${admin}Configuration: ${DEMO_CONFIG}
+Ctrl-C ends it. The access log follows.
+`)
+}
+
+/** Shells read a question mark as a pattern. */
+function quote(command: string): string {
+  return command.replace(/(\S*\?\S*)/, "'$1'")
+}

@@ -1,0 +1,206 @@
+/**
+ * The configuration after parsing: complete (every default filled in), checked, plain data. It crosses threads by structured
+ * clone, so it holds no class instances; functions from `sluice.config.ts` are replaced by a FunctionRef.
+ *
+ * Units are in the names. `Options` (what a user writes) live in schema.ts; these are the `Config` side.
+ */
+
+/** Where a function in a `sluice.config.ts` stands, as a path from the default export: workers import the file and look it up. */
+export interface FunctionRef {
+  kind: 'function'
+  /** e.g. ["routes", "users", "filters", 0] */
+  path: (string | number)[]
+  name: string
+}
+
+export interface AddressConfig {
+  /** '' means every address (dual stack where the system has IPv6). */
+  host: string
+  port: number
+}
+
+export interface GatewayConfig {
+  /** Number of worker threads; `auto` is already resolved to the number of CPUs. */
+  workers: number
+  admin: AdminConfig | null
+  accessLog: AccessLogConfig | null
+  log: { level: 'debug' | 'info' | 'warn' | 'error' | 'silent'; format: 'json' | 'text' }
+  /** How long a shutdown or a removed listener may take to finish what runs. Default 30 s. */
+  drainTimeoutMs: number
+  listeners: Record<string, ListenerConfig>
+  services: Record<string, ServiceConfig>
+  routes: Record<string, RouteConfig>
+}
+
+export interface AdminConfig {
+  address: AddressConfig
+  /** Bearer token. Required when the address is not loopback. */
+  token: string | null
+}
+
+export interface AccessLogConfig {
+  /** A file path, or '-' for stdout. */
+  path: string
+  /** `json`, `text` (combined-like), or a template such as `${method} ${path} ${status}`. */
+  format: string
+}
+
+export interface ListenerConfig {
+  name: string
+  address: AddressConfig
+  protocol: 'http'
+  /** Addresses (CIDR or single) whose X-Forwarded-*, Forwarded and X-Request-Id are believed. */
+  trustedProxies: string[]
+  maxConnections: number
+  maxConnectionsPerClient: number
+  /** Requests on one connection before it is closed politely. */
+  maxRequestsPerConnection: number
+  limits: {
+    headBytes: number
+    headers: number
+    uriBytes: number
+    bodyBytes: number
+  }
+  timeouts: {
+    /** From the first byte of a request (or from accepting the connection) to the end of its head: 408. */
+    headMs: number
+    /** Longest pause between two pieces of a request body: 408. */
+    bodyMs: number
+    /** Longest pause of a client that does not read its response: the connection is reset. */
+    sendMs: number
+    /** Keep-alive: how long a connection may wait for its next request. */
+    idleMs: number
+  }
+  headers: {
+    /** Field names with an underscore: `drop` (default), `reject` (400) or `keep`. */
+    underscore: 'drop' | 'reject' | 'keep'
+    /** Which forwarding headers are written for the upstream. */
+    forwarded: 'x-forwarded' | 'rfc7239' | 'both' | 'none'
+    /** The pseudonym in `Via`, or null for none. */
+    via: string | null
+    /** Make an X-Request-Id when the client sent none that is believed, pass it upstream and back. */
+    requestId: boolean
+  }
+  path: {
+    /** `/a//b` is treated and forwarded as `/a/b`. */
+    mergeSlashes: boolean
+    /** %2f and %5c in a path: `reject` (400) or `keep`. */
+    escapedSlashes: 'reject' | 'keep'
+  }
+}
+
+export interface EndpointConfig {
+  /** `host:port`, normalised; the key of the endpoint's live state. */
+  address: string
+  host: string
+  port: number
+  weight: number
+  tags: Record<string, string>
+}
+
+export interface ServiceConfig {
+  name: string
+  endpoints: EndpointConfig[]
+  protocol: 'http1'
+  /** What goes upstream as Host: `preserve` (the client's), `endpoint` (its address), or a literal. */
+  hostHeader: string
+  balance: BalanceConfig
+  pool: PoolConfig
+  /**
+   * `request`: to the response head, all attempts together; 0 is off. `idle`: longest pause between two pieces of a response
+   * body, so that streams and long downloads live as long as they move; 0 is off.
+   */
+  timeouts: { requestMs: number; perTryMs: number | null; idleMs: number }
+  /** Passive failure counting; null is off. */
+  ejection: { maxFails: number; failTimeoutMs: number } | null
+}
+
+export type BalanceConfig = { algorithm: 'random' } | { algorithm: 'weighted-random' } | { algorithm: 'round-robin' }
+
+export interface PoolConfig {
+  idleTimeoutMs: number
+  connectTimeoutMs: number
+  /** Per endpoint over all workers; divided evenly among them, at least one each. */
+  maxConnections: number
+  maxPending: number
+  pendingTimeoutMs: number
+}
+
+export interface MatchConfig {
+  /** Lower case; exact, or `*.example.com`. null: any host. */
+  hosts: string[] | null
+  path: PathMatchConfig | null
+  methods: string[] | null
+  headers: ValueMatchConfig[]
+  query: ValueMatchConfig[]
+  cookies: ValueMatchConfig[]
+  /** CIDR or single addresses. */
+  clientIp: string[] | null
+}
+
+export type PathMatchConfig =
+  | { kind: 'exact'; path: string }
+  | { kind: 'template'; template: string }
+  | { kind: 'prefix'; prefix: string }
+  | { kind: 'regex'; pattern: string }
+
+/** One condition on a header, query parameter or cookie. Header names are lower case. */
+export type ValueMatchConfig = { name: string } & (
+  | { test: 'present' }
+  | { test: 'absent' }
+  | { test: 'exact'; value: string }
+  | { test: 'regex'; pattern: string }
+)
+
+export interface RouteConfig {
+  name: string
+  match: MatchConfig
+  /** Added to specificity by the user; higher wins. Default 0. */
+  priority: number
+  /** Policies already expanded, in order. */
+  filters: FilterConfig[]
+  destination: DestinationConfig
+  /** Override the services'; null: the service's own. */
+  timeouts: { requestMs: number | null; perTryMs: number | null }
+  /** Largest request body; null: the listener's limit. */
+  maxBodyBytes: number | null
+}
+
+export type DestinationConfig =
+  | { kind: 'services'; services: { service: string; weight: number }[] }
+  | { kind: 'respond'; respond: RespondConfig }
+  | { kind: 'redirect'; redirect: RedirectConfig }
+
+export interface RespondConfig {
+  status: number
+  headers: Record<string, string>
+  body: string
+}
+
+export interface RedirectConfig {
+  status: 301 | 302 | 303 | 307 | 308
+  /** Full target, or null when built from the parts below. `$1`-style references only in `rewrite`-made targets. */
+  to: string | null
+  scheme: 'http' | 'https' | null
+  host: string | null
+  port: number | null
+  path: string | null
+  stripPrefix: string | null
+  /** Keep the request's query. Default true. */
+  keepQuery: boolean
+}
+
+export interface HeaderEditConfig {
+  set: Record<string, string>
+  add: Record<string, string>
+  remove: string[]
+}
+
+export type FilterConfig =
+  | { kind: 'headers'; request: HeaderEditConfig; response: HeaderEditConfig }
+  | { kind: 'rewrite'; from: string; to: string }
+  | { kind: 'rewrite-prefix'; prefix: string; to: string }
+  | { kind: 'strip-prefix'; prefix: string }
+  | { kind: 'redirect'; redirect: RedirectConfig }
+  | { kind: 'respond'; respond: RespondConfig }
+  | { kind: 'custom'; ref: FunctionRef }

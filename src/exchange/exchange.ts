@@ -1,0 +1,232 @@
+import type { ErrorCode } from '../base/error.ts'
+import { Timed } from '../base/timers.ts'
+import { type RequestHead, ResponseHead } from '../codec/http1/head.ts'
+import { isFieldValue, isToken } from '../codec/chars.ts'
+import { HEADER_HOST } from '../codec/header-id.ts'
+import type { ListenerConfig } from '../config/types.ts'
+import type { Endpoint } from '../service/endpoint.ts'
+import type { PickContext } from '../service/picker.ts'
+import type { DownstreamStream, UpstreamConnection } from './contracts.ts'
+import type { Filter } from './filter.ts'
+
+/** What the exchange knows of where it came in. One per listener. */
+export interface ListenerContext {
+  readonly name: string
+  readonly config: ListenerConfig
+  /** The port clients reach, for X-Forwarded-Port. */
+  readonly port: number
+}
+
+/** What the exchange knows of its route; the rest belongs to the layers above. */
+export interface RouteContext {
+  readonly name: string
+  /** null when there are none: the hot path skips everything about filters then. */
+  readonly filters: readonly Filter[] | null
+}
+
+/** What the exchange knows of the service it goes to. */
+export interface ServiceContext {
+  readonly service: { readonly name: string }
+}
+
+/** A response the gateway makes itself. */
+export interface LocalResponse {
+  status: number
+  /** name, value, name, value ... */
+  headers: readonly string[]
+  body: Buffer | null
+}
+
+export type ExchangeEvent = (x: Exchange) => void
+
+/**
+ * One request and its response, from the parsed request head until `finish`. Plain data with a fixed shape; what happens to it is
+ * told in proxy/handle.ts.
+ */
+export class Exchange extends Timed implements PickContext {
+  // What came in.
+  downstream: DownstreamStream
+  listener: ListenerContext
+  request: RequestHead
+  /** Address of the connection's other side. */
+  remoteAddress: string
+  /** Address of the client: `remoteAddress`, or what a trusted proxy says it is. */
+  clientIp: string
+  scheme: 'http' | 'https' = 'http'
+  isTrusted = false
+  method: string
+  /** Lower case, without port. */
+  host = ''
+  /** As the client wrote it: what Host and X-Forwarded-Host say. */
+  authority = ''
+  /** Normalised; filters may rewrite it. */
+  path = ''
+  /** Without '?'; null when the target has none. */
+  queryOrNull: string | null = null
+  /** Set when path or query no longer stand as they came in `request.target`. */
+  targetChanged = false
+  requestId = ''
+  expectsContinue = false
+  startedMs: number
+  receivedWallMs = 0
+
+  // Where it goes.
+  route: RouteContext | null = null
+  params: Record<string, string> | null = null
+  service: ServiceContext | null = null
+  /** The Host sent upstream when a filter chose one. */
+  upstreamHost: string | null = null
+  attempt: Attempt | null = null
+  attempts = 0
+  tried: Endpoint[] | null = null
+  nowMs: number
+
+  // What goes back.
+  response: ResponseHead | null = null
+  local: LocalResponse | null = null
+  /** The local response that `response` was made from. */
+  appliedLocal: LocalResponse | null = null
+  /** Rises when the exchange turns to an answer of ours: what filters still had under way is void then. */
+  epoch = 0
+  errorCode: ErrorCode | null = null
+  headSent = false
+
+  // Progress.
+  filterIndex = 0
+  requestComplete = false
+  responseComplete = false
+  finished = false
+  /**
+   * Request body that has nowhere to go yet. Beyond a little the client is paused, unless a filter asked for the whole body
+   * (`holdRequestLimit` > 0): then it is collected up to that many bytes, and `onHeldRequest` is called once when it is complete
+   * (`heldRequestEnd` is set), too large, or will never come (`finished`).
+   */
+  heldRequest: Buffer[] | null = null
+  heldRequestBytes = 0
+  /** The trailers, once the body is complete; null before. */
+  heldRequestEnd: string | null = null
+  holdRequestLimit = 0
+  onHeldRequest: ExchangeEvent | null = null
+  /** The same for the response, while filters are deciding about it. */
+  responseHeld = false
+  heldResponse: Buffer[] | null = null
+  heldResponseBytes = 0
+  heldResponseEnd: string | null = null
+  holdResponseLimit = 0
+  onHeldResponse: ExchangeEvent | null = null
+  maxBodyBytes: number
+  requestBytes = 0
+  responseBytes = 0
+  upstreamMs = -1
+  /** A filter may keep this exchange beyond its end, so its heads are not reused. */
+  isRetained = false
+  /** What custom filters keep for each other. */
+  state: Map<unknown, unknown> | null = null
+  /** The configuration this exchange began with and ends with. */
+  snapshot: { readonly generation: number } | null = null
+
+  constructor(downstream: DownstreamStream, listener: ListenerContext, request: RequestHead, remoteAddress: string, nowMs: number) {
+    super()
+    this.downstream = downstream
+    this.listener = listener
+    this.request = request
+    this.remoteAddress = remoteAddress
+    this.clientIp = remoteAddress
+    this.method = request.method
+    this.startedMs = nowMs
+    this.nowMs = nowMs
+    this.maxBodyBytes = listener.config.limits.bodyBytes
+  }
+
+  /** Set by proxy/: what happens when the request timeout is reached. */
+  onTimeout: ((x: Exchange) => void) | null = null
+
+  override onDeadline(): void {
+    this.onTimeout?.(this)
+  }
+
+  get query(): string {
+    return this.queryOrNull ?? ''
+  }
+
+  header(name: string): string | undefined {
+    if (name === 'host') return this.authority
+    return this.request.headers.get(name)
+  }
+
+  /** The target for the upstream: as it came when nothing changed it. */
+  get target(): string {
+    if (!this.targetChanged) return this.request.target
+    return this.queryOrNull === null ? this.path : `${this.path}?${this.queryOrNull}`
+  }
+
+  /** Replaces the path (and the query when one is given: null removes it). */
+  setPath(path: string, query?: string | null): void {
+    this.path = path
+    if (query !== undefined) this.queryOrNull = query
+    this.targetChanged = true
+  }
+
+  /**
+   * Answers the request here. In a request filter it ends the request's way; in a response filter it replaces the response.
+   * Throws on a status outside 200..599 or a header that cannot be sent.
+   */
+  respond(status: number, headers: readonly string[], body: Buffer | null): void {
+    if (!(Number.isInteger(status) && status >= 200 && status <= 599)) throw new RangeError(`cannot respond with status ${status}`)
+    for (let i = 0; i < headers.length; i += 2) {
+      const name = headers[i] as string
+      if (!isToken(name)) throw new TypeError(`not a field name: ${JSON.stringify(name)}`)
+      if (!isFieldValue(headers[i + 1] ?? '')) throw new TypeError(`not a field value for ${name}`)
+    }
+    this.local = { status, headers, body }
+  }
+
+  /** The request has a body, or may have one of unknown length. */
+  get hasRequestBody(): boolean {
+    return this.request.chunked || this.request.contentLength > 0
+  }
+
+  /** The Host field as it came (not the authority of an absolute-form target). */
+  get hostField(): string {
+    return this.request.headers.getById(HEADER_HOST) ?? ''
+  }
+}
+
+/** One try of an exchange on one endpoint. */
+export class Attempt extends Timed {
+  readonly exchange: Exchange
+  readonly endpoint: Endpoint
+  readonly number: number
+  readonly startedMs: number
+  connection: UpstreamConnection | null = null
+  /** Any byte of the request may have reached the endpoint. */
+  sent = false
+  /** The request goes out on a connection that has already served another one. */
+  reused = false
+  /** Some of the request's body has been given to the connection: it cannot be repeated. */
+  bodyStarted = false
+  headReceived = false
+  done = false
+  onTimeout: ((attempt: Attempt) => void) | null = null
+  /** Waiting for a connection; the pool clears it. */
+  waiting: { cancel(attempt: Attempt): void } | null = null
+
+  constructor(exchange: Exchange, endpoint: Endpoint, number: number, startedMs: number) {
+    super()
+    this.exchange = exchange
+    this.endpoint = endpoint
+    this.number = number
+    this.startedMs = startedMs
+  }
+
+  override onDeadline(): void {
+    this.onTimeout?.(this)
+  }
+}
+
+/** A head for a response made here. */
+export function createLocalHead(status: number): ResponseHead {
+  const head = new ResponseHead()
+  head.status = status
+  return head
+}

@@ -1,0 +1,462 @@
+import { Worker } from 'node:worker_threads'
+import { createAdminServer, type AdminServer } from './admin/server.ts'
+import type { AdminSource, Readiness, ReloadResult, WorkerInfo } from './admin/source.ts'
+import { systemClock } from './base/clock.ts'
+import { SharedCounts } from './base/shared-counts.ts'
+import { diffConfig } from './config/diff.ts'
+import type { LoadResult } from './config/load.ts'
+import type { GatewayConfig } from './config/types.ts'
+import { createCounter, createGauge } from './observe/handles.ts'
+import type { Log } from './observe/log.ts'
+import { MetricsStore, type MetricsSource } from './observe/metrics-store.ts'
+import { METRICS } from './observe/names.ts'
+import { createProcessMetrics } from './observe/process-metrics.ts'
+import { formatPrometheus } from './observe/prometheus.ts'
+import { EndpointStateStore, type EndpointStateLease } from './service/endpoint-state-store.ts'
+import type { FromWorker, PrepareMessage, ToWorker, WorkerStart } from './worker-protocol.ts'
+
+/**
+ * The composition root: starts the worker threads, gives every one the same configuration, and keeps what they share. Traffic never
+ * comes here.
+ */
+export interface StartGatewayOptions {
+  config: Extract<LoadResult, { ok: true }>
+  /** Reads the configuration again. */
+  reload: () => Promise<LoadResult>
+  log: Log
+  version: string
+}
+
+export interface Gateway {
+  /** Each as `host:port`, with the port the system chose where the configuration says 0. */
+  listenerAddresses(): { name: string; address: string }[]
+  readonly adminAddress: string | null
+  reload(): Promise<ReloadResult>
+  /** Drains and stops; again while it does is the same. */
+  stop(): Promise<void>
+  /** Resolves when the gateway has stopped. */
+  readonly stopped: Promise<void>
+}
+
+/** Listeners over the lifetime of the process; each name keeps its row. */
+const MAX_LISTENER_ROWS = 1024
+/** A worker that dies at once again and again is started at growing intervals. */
+const RESPAWN_DELAY_MS = 100
+const RESPAWN_MAX_DELAY_MS = 10_000
+const RESPAWN_FORGIVEN_MS = 60_000
+/** What is added to the drain time before a worker that does not answer is ended by force. */
+const DRAIN_MARGIN_MS = 2000
+/**
+ * The young generation of a worker. Most of what a request allocates is garbage when it ends; with room for a few thousand
+ * requests, a scavenge finds nearly nothing alive.
+ */
+const YOUNG_GENERATION_MB = 64
+
+/** Throws one clear error when a listener or the admin address cannot be bound. */
+export async function startGateway(options: StartGatewayOptions): Promise<Gateway> {
+  const gateway = new RunningGateway(options)
+  try {
+    await gateway.start()
+  } catch (error) {
+    await gateway.terminate()
+    throw error
+  }
+  return gateway
+}
+
+interface WorkerHandle {
+  readonly index: number
+  thread: Worker
+  metrics: MetricsSource
+  state: WorkerInfo['state']
+  generation: number | null
+  restarts: number
+  startedMs: number
+  failures: number
+  /** Waits for the answer to a prepare or a commit. */
+  answer: ((message: FromWorker | null) => void) | null
+}
+
+class RunningGateway implements Gateway {
+  readonly #options: StartGatewayOptions
+  readonly #metrics = new MetricsStore()
+  readonly #states: EndpointStateStore
+  readonly #connections: SharedCounts
+  readonly #handles: WorkerHandle[] = []
+  readonly #rows = new Map<string, number>()
+  readonly #ports = new Map<string, number>()
+  readonly #stoppedPromise: Promise<void>
+  #resolveStopped: () => void = () => undefined
+  #config: GatewayConfig
+  #module: string | null
+  #lease: EndpointStateLease | null = null
+  #generation = 0
+  #admin: AdminServer | null = null
+  #adminAddress: string | null = null
+  #readiness: Readiness = { state: 'starting', detail: 'The workers are starting.' }
+  /** Reloads and restarts of workers happen one after the other. */
+  #queue: Promise<unknown> = Promise.resolve()
+  #stopping: Promise<void> | null = null
+
+  constructor(options: StartGatewayOptions) {
+    this.#options = options
+    this.#config = options.config.config
+    this.#module = options.config.module
+    const { workers } = this.#config
+    this.#states = new EndpointStateStore({ workers })
+    this.#connections = SharedCounts.create(MAX_LISTENER_ROWS, workers)
+    this.#stoppedPromise = new Promise((resolve) => {
+      this.#resolveStopped = resolve
+    })
+  }
+
+  get stopped(): Promise<void> {
+    return this.#stoppedPromise
+  }
+
+  get adminAddress(): string | null {
+    return this.#adminAddress
+  }
+
+  listenerAddresses(): { name: string; address: string }[] {
+    return Object.values(this.#config.listeners).map(({ name, address }) => ({
+      name,
+      address: formatAddress(address.host, this.#ports.get(name) ?? address.port),
+    }))
+  }
+
+  async start(): Promise<void> {
+    const { version } = this.#options
+    const { registry } = this.#metrics
+    const startedMs = systemClock.wallClock()
+    this.#metrics.onSnapshot(
+      createProcessMetrics(registry, { version, nodeVersion: process.versions.node, startTimeMs: startedMs }),
+    )
+    const serving = createGauge(registry, METRICS.workers, {})
+    this.#metrics.onSnapshot(() => serving.set(this.#handles.filter((handle) => handle.state === 'listening').length))
+    this.#generation = 1
+    this.#retain(this.#config)
+    // The first worker finds out which ports are bound and whether they can be; the others share them.
+    for (let index = 0; index < this.#config.workers; index++) {
+      const handle = this.#spawn(index)
+      this.#handles.push(handle)
+      await this.#bring(handle)
+    }
+    this.#noteGeneration()
+    await this.#startAdmin(this.#config)
+    this.#readiness = { state: 'ready' }
+  }
+
+  // ---- configuration ----
+
+  reload(): Promise<ReloadResult> {
+    return this.#enqueue(() => this.#reload())
+  }
+
+  async #reload(): Promise<ReloadResult> {
+    const { log, reload } = this.#options
+    const { registry } = this.#metrics
+    if (this.#stopping !== null) return { ok: false, problems: [{ message: 'the gateway is stopping' }] }
+    const loaded = await reload()
+    if (!loaded.ok) {
+      createCounter(registry, METRICS.configReloads, { result: 'rejected' }).add(1)
+      return { ok: false, problems: loaded.problems }
+    }
+    const diff = diffConfig(this.#config, loaded.config)
+    if (diff.isEmpty && loaded.module === null) {
+      createCounter(registry, METRICS.configReloads, { result: 'applied' }).add(1)
+      log.info('configuration reloaded: no changes', { generation: this.#generation })
+      return { ok: true, generation: this.#generation, changed: false }
+    }
+    if (diff.workers) log.warn('the number of workers changes only with a restart', { workers: this.#config.workers })
+    const config: GatewayConfig = { ...loaded.config, workers: this.#config.workers }
+    const problem = await this.#apply(config, loaded.module)
+    if (problem !== null) {
+      createCounter(registry, METRICS.configReloads, { result: 'rejected' }).add(1)
+      log.error('configuration not applied; the one before it stays in use', { problem })
+      return { ok: false, problems: [{ message: problem }] }
+    }
+    createCounter(registry, METRICS.configReloads, { result: 'applied' }).add(1)
+    log.info(`configuration reloaded: ${diff.summary}`, { generation: this.#generation })
+    return { ok: true, generation: this.#generation, changed: true }
+  }
+
+  /** All workers prepare, then all swap; or none does. Returns what went wrong, or null. */
+  async #apply(config: GatewayConfig, module: string | null): Promise<string | null> {
+    const before = { config: this.#config, module: this.#module, lease: this.#lease, generation: this.#generation, ports: new Map(this.#ports) }
+    const adminChanged = JSON.stringify(config.admin) !== JSON.stringify(before.config.admin)
+    this.#config = config
+    this.#module = module
+    this.#lease = null
+    this.#generation++
+    // A listener that moves to another address binds what is configured, not what its name had before.
+    for (const { name, address } of Object.values(config.listeners)) {
+      const old = before.config.listeners[name]?.address
+      if (old === undefined || old.host !== address.host || old.port !== address.port) this.#ports.delete(name)
+    }
+    this.#retain(config)
+    const live = this.#handles.filter((handle) => handle.state === 'listening')
+    let problem: string | null = null
+    for (const handle of live) {
+      problem = await this.#prepare(handle)
+      if (problem !== null) break
+    }
+    let admin: { server: AdminServer; address: string } | null = null
+    if (problem === null && adminChanged && config.admin !== null) {
+      try {
+        admin = await this.#openAdmin(config)
+      } catch (error) {
+        problem = messageOf(error)
+      }
+    }
+    if (problem !== null) {
+      for (const handle of live) this.#send(handle, { type: 'rollback', generation: this.#generation })
+      ;(this.#lease as EndpointStateLease | null)?.release(systemClock.now())
+      this.#config = before.config
+      this.#module = before.module
+      this.#lease = before.lease
+      this.#generation = before.generation
+      this.#ports.clear()
+      for (const [name, port] of before.ports) this.#ports.set(name, port)
+      return problem
+    }
+    await Promise.all(live.map((handle) => this.#commit(handle)))
+    before.lease?.release(systemClock.now())
+    for (const name of this.#ports.keys()) if (config.listeners[name] === undefined) this.#ports.delete(name)
+    this.#noteGeneration()
+    if (adminChanged) {
+      const old = this.#admin
+      this.#admin = admin?.server ?? null
+      this.#adminAddress = admin?.address ?? null
+      void old?.close()
+    }
+    return null
+  }
+
+  #retain(config: GatewayConfig): void {
+    this.#lease = this.#states.retain(Object.values(config.services), systemClock.now())
+    for (const name of Object.keys(config.listeners)) {
+      if (this.#rows.has(name)) continue
+      if (this.#rows.size >= MAX_LISTENER_ROWS) throw new Error(`more than ${MAX_LISTENER_ROWS} listener names since the start`)
+      this.#rows.set(name, this.#rows.size)
+    }
+  }
+
+  #noteGeneration(): void {
+    const { registry } = this.#metrics
+    createGauge(registry, METRICS.configGeneration, {}).set(this.#generation)
+    createGauge(registry, METRICS.configLastReload, {}).set(systemClock.wallClock() / 1000)
+  }
+
+  // ---- workers ----
+
+  #spawn(index: number): WorkerHandle {
+    const start: WorkerStart = { worker: index, workers: this.#config.workers, connections: this.#connections.buffer }
+    const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
+    const thread = new Worker(new URL(`./worker.${extension}`, import.meta.url), {
+      workerData: start,
+      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
+    })
+    const handle: WorkerHandle = {
+      index,
+      thread,
+      metrics: this.#metrics.attach(),
+      state: 'starting',
+      generation: null,
+      restarts: 0,
+      startedMs: systemClock.now(),
+      failures: 0,
+      answer: null,
+    }
+    this.#watch(handle)
+    return handle
+  }
+
+  #watch(handle: WorkerHandle): void {
+    const { thread, metrics } = handle
+    thread.on('message', (message: FromWorker) => this.#receive(handle, message, metrics))
+    thread.on('error', (error) => this.#options.log.error('a worker failed', { worker: handle.index, error }))
+    thread.on('exit', () => {
+      if (handle.thread === thread) this.#onExit(handle)
+    })
+  }
+
+  #receive(handle: WorkerHandle, message: FromWorker, metrics: MetricsSource): void {
+    if (message.type === 'metrics') metrics.receive(message.announcement)
+    else if (message.type === 'log') this.#options.log[message.level](message.message, message.fields)
+    else handle.answer?.(message)
+  }
+
+  #onExit(handle: WorkerHandle): void {
+    handle.metrics.release()
+    handle.answer?.(null)
+    this.#states.resetWorker(handle.index)
+    this.#connections.clearWorker(handle.index)
+    const wasServing = handle.state === 'listening'
+    handle.state = 'stopped'
+    if (this.#stopping !== null || this.#generation === 0 || !wasServing) return
+    this.#respawn(handle)
+  }
+
+  #respawn(handle: WorkerHandle): void {
+    const nowMs = systemClock.now()
+    handle.failures = nowMs - handle.startedMs > RESPAWN_FORGIVEN_MS ? 0 : handle.failures + 1
+    const delayMs = handle.failures === 0 ? 0 : Math.min(RESPAWN_MAX_DELAY_MS, RESPAWN_DELAY_MS * 2 ** (handle.failures - 1))
+    this.#options.log.error('a worker died and is replaced', { worker: handle.index, delayMs })
+    createCounter(this.#metrics.registry, METRICS.workerRestarts, {}).add(1)
+    setTimeout(() => {
+      void this.#enqueue(async () => {
+        if (this.#stopping !== null) return
+        const fresh = this.#spawn(handle.index)
+        handle.thread = fresh.thread
+        handle.thread.removeAllListeners()
+        handle.metrics = fresh.metrics
+        handle.state = 'starting'
+        handle.startedMs = systemClock.now()
+        handle.restarts++
+        this.#watch(handle)
+        try {
+          await this.#bring(handle)
+        } catch (error) {
+          this.#options.log.error('a replaced worker could not start', { worker: handle.index, error })
+          void handle.thread.terminate()
+          this.#respawn(handle)
+        }
+      })
+    }, delayMs)
+  }
+
+  /** Gives a new worker the configuration in force. */
+  async #bring(handle: WorkerHandle): Promise<void> {
+    const problem = await this.#prepare(handle)
+    if (problem !== null) throw new Error(problem)
+    await this.#commit(handle)
+    handle.state = 'listening'
+  }
+
+  async #prepare(handle: WorkerHandle): Promise<string | null> {
+    const message: PrepareMessage = {
+      type: 'prepare',
+      generation: this.#generation,
+      config: this.#config,
+      layout: (this.#lease as EndpointStateLease).layout,
+      module: this.#module,
+      env: { ...process.env },
+      ports: Object.fromEntries(this.#ports),
+      rows: Object.fromEntries(this.#rows),
+    }
+    const answer = await this.#ask(handle, message)
+    if (answer === null) return 'a worker ended while it was preparing the configuration'
+    if (answer.type === 'refused') return answer.message
+    if (answer.type === 'prepared') for (const [name, port] of Object.entries(answer.ports)) this.#ports.set(name, port)
+    return null
+  }
+
+  async #commit(handle: WorkerHandle): Promise<void> {
+    await this.#ask(handle, { type: 'commit', generation: this.#generation })
+    handle.generation = this.#generation
+  }
+
+  #ask(handle: WorkerHandle, message: ToWorker): Promise<FromWorker | null> {
+    return new Promise((resolve) => {
+      if (handle.state === 'stopped') {
+        resolve(null)
+        return
+      }
+      handle.answer = (answer) => {
+        handle.answer = null
+        resolve(answer)
+      }
+      this.#send(handle, message)
+    })
+  }
+
+  #send(handle: WorkerHandle, message: ToWorker): void {
+    handle.thread.postMessage(message)
+  }
+
+  #enqueue<T>(task: () => Promise<T>): Promise<T> {
+    const result = this.#queue.then(task)
+    this.#queue = result.catch(() => undefined)
+    return result
+  }
+
+  // ---- admin ----
+
+  async #startAdmin(config: GatewayConfig): Promise<void> {
+    if (config.admin === null) return
+    const { server, address } = await this.#openAdmin(config)
+    this.#admin = server
+    this.#adminAddress = address
+  }
+
+  async #openAdmin(config: GatewayConfig): Promise<{ server: AdminServer; address: string }> {
+    const { log } = this.#options
+    const server = createAdminServer({ config: config.admin as NonNullable<GatewayConfig['admin']>, source: this.#adminSource(), log })
+    const { host, port } = await server.listen()
+    return { server, address: formatAddress(host, port) }
+  }
+
+  #adminSource(): AdminSource {
+    return {
+      readiness: () => this.#currentReadiness(),
+      metricsText: () => formatPrometheus(this.#metrics.snapshot()),
+      config: () => this.#config,
+      version: () => ({ version: this.#options.version, node: process.versions.node }),
+      reload: () => this.reload(),
+      workers: () => this.#handles.map(({ index, state, restarts, generation }) => ({ id: index, state, restarts, generation })),
+    }
+  }
+
+  #currentReadiness(): Readiness {
+    if (this.#readiness.state !== 'ready') return this.#readiness
+    if (this.#handles.some((handle) => handle.state === 'listening')) return this.#readiness
+    return { state: 'no_worker', detail: 'No worker is serving.' }
+  }
+
+  // ---- the end ----
+
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop()
+    return this.#stopping
+  }
+
+  /**
+   * In this order: not ready (whoever balances over gateways looks elsewhere), workers drain (nothing that runs is cut off within
+   * the time), admin last (so that the drain can be watched).
+   */
+  async #stop(): Promise<void> {
+    this.#readiness = { state: 'draining', detail: 'The gateway is shutting down.' }
+    const timeoutMs = this.#config.drainTimeoutMs
+    await Promise.all(this.#handles.map((handle) => this.#drainWorker(handle, timeoutMs)))
+    await this.terminate()
+    this.#options.log.info('stopped')
+    this.#resolveStopped()
+  }
+
+  async #drainWorker(handle: WorkerHandle, timeoutMs: number): Promise<void> {
+    if (handle.state === 'stopped') return
+    handle.state = 'draining'
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<null>((resolve) => {
+      timer = setTimeout(() => resolve(null), timeoutMs + DRAIN_MARGIN_MS)
+    })
+    await Promise.race([this.#ask(handle, { type: 'drain', timeoutMs }), late])
+    clearTimeout(timer)
+  }
+
+  /** Ends everything at once. */
+  async terminate(): Promise<void> {
+    this.#stopping ??= Promise.resolve()
+    await Promise.all(this.#handles.map((handle) => handle.thread.terminate()))
+    await this.#admin?.close()
+  }
+}
+
+function formatAddress(host: string, port: number): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

@@ -1,0 +1,487 @@
+import type { ErrorCode } from '../base/error.ts'
+import { Timed, type TimerWheel } from '../base/timers.ts'
+import { Wire, type WireBuffer, type WireOwner } from '../base/wire.ts'
+import { HEADER_CONTENT_LENGTH, HEADER_TE, HEADER_TRANSFER_ENCODING } from '../codec/header-id.ts'
+import { CHUNK_DATA, CHUNK_END, CHUNK_ERROR, ChunkedDecoder } from '../codec/http1/chunked.ts'
+import { encodeFields, statusLine } from '../codec/http1/encode.ts'
+import {
+  CONNECTION_CLOSE,
+  CONNECTION_KEEP_ALIVE,
+  HEAD_INCOMPLETE,
+  HEAD_INVALID,
+  HEAD_TARGET_TOO_LONG,
+  HEAD_TOO_LARGE,
+  HEAD_VERSION,
+  type HeadLimits,
+  parseRequestHead,
+  RequestHead,
+  type ResponseHead,
+} from '../codec/http1/head.ts'
+import { sanitizeTrailers } from '../codec/http1/trailers.ts'
+import type { DownstreamEvents, DownstreamStream } from '../exchange/contracts.ts'
+import { Exchange, type ListenerContext } from '../exchange/exchange.ts'
+import { BULK_THRESHOLD_BYTES, GATHER_BYTES } from '../upstream/http1.ts'
+import type net from 'node:net'
+
+/** What a connection needs of its server. `listener` is read anew for each request: a reload may have changed it. */
+export interface Http1Server {
+  readonly listener: ListenerContext
+  readonly events: DownstreamEvents
+  readonly wheel: TimerWheel
+  readonly now: () => number
+  /** No further request on a connection: every response says `Connection: close`. */
+  readonly isDraining: boolean
+  onGone(connection: Http1Downstream): void
+}
+
+/** A head is nearly always in the first bytes of a read; decoding more than needed as text costs. */
+const HEAD_GUESS_BYTES = 2048
+/** A FIN this soon after the request is a client that has said all it has to say; a later one is a client that has left. */
+const HALF_CLOSE_MS = 100
+/** After the last response: how long, and how much, the client may still talk before the connection is torn down. */
+const LINGER_MS = 2000
+const LINGER_BYTES = 1024 * 1024
+
+const LENGTH = 0
+const CHUNKED = 1
+const UNTIL_CLOSE = 2
+const NO_BODY = 3
+
+/**
+ * One HTTP/1.1 connection of a client: reads one request at a time and writes its response (RFC 9112). Requests sent ahead
+ * (pipelining) wait in `#ahead` until the one before them is answered.
+ */
+export class Http1Downstream extends Timed implements WireOwner, DownstreamStream {
+  readonly remoteAddress: string
+  readonly #server: Http1Server
+  #wire: Wire
+  #request = new RequestHead()
+  #exchange: Exchange | null = null
+  /** Start of a head that came in pieces. */
+  #pendingText = ''
+  #ahead: Buffer | null = null
+  #isConsuming = false
+  #served = 0
+
+  // The request body.
+  #decoder: ChunkedDecoder | null = null
+  #isChunkedRequest = false
+  #remaining = 0
+  #requestDone = true
+  #requestDoneMs = 0
+  /** The proxy has no room for more of the body. */
+  #isPaused = false
+
+  // The response.
+  #out = ''
+  #mode = LENGTH
+  #keepAlive = true
+  #headSent = false
+  #isBlocked = false
+
+  #isEnded = false
+  #isLingering = false
+  #lingered = 0
+  #isClosed = false
+
+  private constructor(server: Http1Server, remoteAddress: string) {
+    super()
+    this.#server = server
+    this.remoteAddress = remoteAddress
+    // Set by accept() at once; the wire needs its owner first.
+    this.#wire = null as unknown as Wire
+  }
+
+  /** Takes over an accepted socket. null when it is gone already. */
+  static accept(server: Http1Server, socket: net.Socket): Http1Downstream | null {
+    const { remoteAddress } = socket
+    if (remoteAddress === undefined) return null
+    const connection = new Http1Downstream(server, remoteAddress.startsWith('::ffff:') ? remoteAddress.slice(7) : remoteAddress)
+    const wire = Wire.accept(socket, connection)
+    if (wire === null) return null
+    connection.#wire = wire
+    server.wheel.arm(connection, server.now() + server.listener.config.timeouts.headMs)
+    wire.resume()
+    return connection
+  }
+
+  get isIdle(): boolean {
+    return this.#exchange === null
+  }
+
+  // ---- reading ----
+
+  onData(bytes: WireBuffer, length: number): boolean {
+    if (this.#isLingering) {
+      this.#lingered += length
+      if (this.#lingered > LINGER_BYTES) this.#wire.destroy()
+      return true
+    }
+    return this.#consume(bytes, 0, length)
+  }
+
+  #consume(bytes: WireBuffer, start: number, end: number): boolean {
+    let at = start
+    this.#isConsuming = true
+    while (at < end && !this.#isLingering && !this.#isClosed) {
+      if (this.#exchange === null) {
+        at = this.#readHead(bytes, at, end)
+        if (at < 0) break
+      } else if (!this.#requestDone) {
+        at = this.#readBody(bytes, at, end)
+      } else {
+        this.#ahead = Buffer.from(bytes.subarray(at, end))
+        break
+      }
+    }
+    this.#isConsuming = false
+    const exchange = this.#exchange
+    if (exchange !== null && exchange.requestBytes > 0) this.#server.events.onRequestFlush(exchange)
+    return this.#ahead === null && !this.#isPaused
+  }
+
+  /** The first byte behind the head, or -1 when there is nothing more to read here. */
+  #readHead(bytes: WireBuffer, at: number, end: number): number {
+    const { listener } = this.#server
+    const { limits } = listener.config
+    const before = this.#pendingText
+    let text = bytes.latin1Slice(at, before === '' ? Math.min(end, at + HEAD_GUESS_BYTES) : end)
+    if (before !== '') {
+      text = before + text
+      if (!worthParsing(text, before, limits)) {
+        this.#pendingText = text
+        return -1
+      }
+    }
+    let length = parseRequestHead(text, this.#request, limits)
+    if (length === HEAD_INCOMPLETE && text.length - before.length < end - at) {
+      text = before + bytes.latin1Slice(at, end)
+      length = parseRequestHead(text, this.#request, limits)
+    }
+    if (length === HEAD_INCOMPLETE) {
+      if (before === '') this.#server.wheel.arm(this, this.#server.now() + listener.config.timeouts.headMs)
+      this.#pendingText = text
+      return -1
+    }
+    this.#pendingText = ''
+    const nowMs = this.#server.now()
+    const x = new Exchange(this, listener, this.#request, this.remoteAddress, nowMs)
+    this.#exchange = x
+    this.#headSent = false
+    this.#served++
+    this.deadlineMs = 0
+    if (length < 0) {
+      this.#requestDone = false
+      this.#keepAlive = false
+      const { code, detail } = HEAD_ERRORS[length] as { code: ErrorCode; detail: string }
+      this.#server.events.onBadRequest(x, code, detail)
+      return -1
+    }
+    const { connection, minor } = this.#request
+    const { maxRequestsPerConnection } = listener.config
+    this.#keepAlive =
+      (connection & CONNECTION_CLOSE) === 0 &&
+      (minor === 1 || (connection & CONNECTION_KEEP_ALIVE) !== 0) &&
+      (maxRequestsPerConnection === 0 || this.#served < maxRequestsPerConnection) &&
+      !this.#isEnded
+    if (x.hasRequestBody) this.#startBody(x)
+    else {
+      this.#requestDone = true
+      this.#requestDoneMs = nowMs
+      x.requestComplete = true
+    }
+    this.#server.events.onRequest(x)
+    return at + length - before.length
+  }
+
+  #startBody(x: Exchange): void {
+    this.#requestDone = false
+    this.#isPaused = false
+    this.#isChunkedRequest = x.request.chunked
+    if (this.#isChunkedRequest) {
+      this.#decoder ??= new ChunkedDecoder(x.listener.config.limits.headBytes)
+      this.#decoder.reset()
+    } else {
+      this.#remaining = x.request.contentLength
+      if (this.#remaining > BULK_THRESHOLD_BYTES) this.#wire.startBulk()
+    }
+    this.#server.wheel.arm(this, x.startedMs + x.listener.config.timeouts.bodyMs)
+  }
+
+  #readBody(bytes: WireBuffer, at: number, end: number): number {
+    const x = this.#exchange as Exchange
+    const { events } = this.#server
+    const stable = this.#wire.isBulk && bytes === this.#wire.readBuffer
+    let position = end
+    if (this.#isChunkedRequest) {
+      position = this.#readChunked(x, bytes, at, end, stable)
+    } else {
+      const take = Math.min(this.#remaining, end - at)
+      this.#remaining -= take
+      position = at + take
+      if (!events.onRequestBody(x, bytes, at, position, stable)) this.#isPaused = true
+      if (this.#remaining === 0 && this.#exchange === x) this.#endRequest(x, '')
+    }
+    if (this.#exchange === x && !this.#requestDone) {
+      // While the proxy keeps the client waiting, the client is not late.
+      if (this.#isPaused) this.deadlineMs = 0
+      else this.#server.wheel.arm(this, this.#server.now() + x.listener.config.timeouts.bodyMs)
+    }
+    return position
+  }
+
+  #readChunked(x: Exchange, bytes: WireBuffer, at: number, end: number, stable: boolean): number {
+    const decoder = this.#decoder as ChunkedDecoder
+    const { events } = this.#server
+    decoder.position = at
+    for (;;) {
+      const event = decoder.next(bytes, end)
+      if (event === CHUNK_DATA) {
+        if (!events.onRequestBody(x, bytes, decoder.dataStart, decoder.dataEnd, stable)) this.#isPaused = true
+        if (this.#exchange !== x) return end
+      } else if (event === CHUNK_END) {
+        const trailers = sanitizeTrailers(decoder.trailers, x.listener.config.limits)
+        if (trailers === null) events.onRequestError(x, 'bad_request', 'the trailer section is not valid')
+        else this.#endRequest(x, trailers)
+        return decoder.position
+      } else if (event === CHUNK_ERROR) {
+        events.onRequestError(x, 'bad_request', 'the chunked body is not valid')
+        return end
+      } else {
+        if (end === bytes.length) this.#wire.startBulk()
+        return end
+      }
+    }
+  }
+
+  #endRequest(x: Exchange, trailers: string): void {
+    this.#requestDone = true
+    this.#requestDoneMs = this.#server.now()
+    this.deadlineMs = 0
+    // Part of the body may still be on its way out of the bulk buffer.
+    this.#wire.endBulk(!this.#isPaused)
+    this.#server.events.onRequestEnd(x, trailers)
+  }
+
+  pauseRequest(): void {
+    if (this.#isPaused) return
+    this.#isPaused = true
+    this.#wire.pause()
+  }
+
+  resumeRequest(): void {
+    if (!this.#isPaused) return
+    this.#isPaused = false
+    if (!this.#requestDone && this.#exchange !== null) {
+      this.#server.wheel.arm(this, this.#server.now() + this.#exchange.listener.config.timeouts.bodyMs)
+    }
+    if (this.#ahead === null) this.#wire.resume()
+  }
+
+  // ---- writing ----
+
+  sendInformational(head: ResponseHead): void {
+    if (this.#isClosed || this.#request.minor === 0 || this.#headSent) return
+    head.headers.removeById(HEADER_CONTENT_LENGTH)
+    head.headers.removeById(HEADER_TRANSFER_ENCODING)
+    this.#wire.writeText(`${statusLine(head.status, head.reason)}${encodeFields(head.headers)}\r\n`)
+  }
+
+  sendContinue(): void {
+    if (!this.#isClosed && !this.#headSent) this.#wire.writeText('HTTP/1.1 100 Continue\r\n\r\n')
+  }
+
+  sendHead(x: Exchange): void {
+    const head = x.response as ResponseHead
+    const { headers, status } = head
+    this.#headSent = true
+    // An answer of our own does not wait for a body that nobody will read.
+    if (this.#server.isDraining || (!this.#requestDone && x.local !== null)) this.#keepAlive = false
+    headers.removeById(HEADER_CONTENT_LENGTH)
+    headers.removeById(HEADER_TRANSFER_ENCODING)
+    let out = statusLine(status, head.reason) + encodeFields(headers)
+    if (status === 204) {
+      this.#mode = NO_BODY
+    } else if (x.method === 'HEAD' || status === 304) {
+      this.#mode = NO_BODY
+      if (head.contentLength >= 0) out += `Content-Length: ${head.contentLength}\r\n`
+    } else if (head.contentLength >= 0) {
+      this.#mode = LENGTH
+      out += `Content-Length: ${head.contentLength}\r\n`
+    } else if (this.#request.minor === 1) {
+      this.#mode = CHUNKED
+      out += 'Transfer-Encoding: chunked\r\n'
+    } else {
+      this.#mode = UNTIL_CLOSE
+      this.#keepAlive = false
+    }
+    if (!this.#keepAlive) out += 'Connection: close\r\n\r\n'
+    else if (this.#request.minor === 0) out += 'Connection: keep-alive\r\n\r\n'
+    else out += '\r\n'
+    this.#out += out
+  }
+
+  sendBody(bytes: Buffer, start: number, end: number, stable: boolean): boolean {
+    const size = end - start
+    if (size === 0 || this.#mode === NO_BODY || this.#isClosed) return !this.#isBlocked
+    const isChunked = this.#mode === CHUNKED
+    if (size <= GATHER_BYTES && this.#out.length <= GATHER_BYTES) {
+      const text = (bytes as WireBuffer).latin1Slice(start, end)
+      this.#out += isChunked ? `${size.toString(16)}\r\n${text}\r\n` : text
+      return !this.#isBlocked
+    }
+    const before = isChunked ? `${this.#out}${size.toString(16)}\r\n` : this.#out
+    this.#out = ''
+    if (!this.#wire.writeGathered(before, bytes, start, end, isChunked ? '\r\n' : '', stable)) this.#block()
+    return !this.#isBlocked
+  }
+
+  sendEnd(trailers: string): void {
+    if (this.#mode === CHUNKED) {
+      // RFC 9110 section 6.5.1: trailers go to those who said that they want them.
+      const wanted = trailers !== '' && this.#request.headers.getById(HEADER_TE) !== undefined
+      this.#out += wanted ? `0\r\n${trailers}\r\n` : '0\r\n\r\n'
+    }
+    this.flush()
+  }
+
+  flush(): void {
+    if (this.#out === '') return
+    const out = this.#out
+    this.#out = ''
+    if (!this.#isClosed && !this.#wire.writeText(out)) this.#block()
+  }
+
+  /** The client does not read: it has the send timeout to start again. */
+  #block(): void {
+    if (this.#isBlocked) return
+    this.#isBlocked = true
+    if (this.#requestDone) this.#server.wheel.arm(this, this.#server.now() + this.#server.listener.config.timeouts.sendMs)
+  }
+
+  onDrain(): void {
+    if (!this.#isBlocked) return
+    this.#isBlocked = false
+    const exchange = this.#exchange
+    if (exchange !== null) {
+      if (this.#requestDone) this.deadlineMs = 0
+      this.#server.events.onDrain(exchange)
+    }
+  }
+
+  abort(): void {
+    this.#out = ''
+    this.#keepAlive = false
+    this.#wire.reset()
+  }
+
+  onFinished(x: Exchange): void {
+    this.#exchange = null
+    this.#isPaused = false
+    if (x.isRetained) this.#request = new RequestHead()
+    else this.#request.headers.reset()
+    if (this.#isClosed) return
+    if (!this.#keepAlive || !this.#requestDone || (this.#isEnded && this.#ahead === null)) {
+      this.#linger()
+      return
+    }
+    this.#server.wheel.arm(this, x.nowMs + this.#server.listener.config.timeouts.idleMs)
+    if (!this.#isConsuming && this.#ahead !== null) this.#readAhead()
+  }
+
+  #readAhead(): void {
+    const ahead = this.#ahead as WireBuffer
+    this.#ahead = null
+    if (this.#consume(ahead, 0, ahead.length) && !this.#isClosed) {
+      this.#wire.resume()
+      if (this.#isEnded && this.#exchange === null) this.#linger()
+    }
+  }
+
+  /**
+   * The orderly end: our FIN goes out, and what the client still sends is read and dropped for a while. Closing with unread data
+   * would send an RST that can overtake the response.
+   */
+  #linger(): void {
+    if (this.#isLingering) return
+    this.#isLingering = true
+    this.#pendingText = ''
+    this.#ahead = null
+    this.#wire.endBulk(false)
+    this.#wire.end()
+    this.#wire.resume()
+    this.#server.wheel.arm(this, this.#server.now() + LINGER_MS)
+  }
+
+  // ---- ends ----
+
+  onEnd(): void {
+    this.#isEnded = true
+    const exchange = this.#exchange
+    if (exchange === null) {
+      this.#linger()
+    } else if (!this.#requestDone || this.#server.now() - this.#requestDoneMs > HALF_CLOSE_MS) {
+      this.#wire.destroy()
+    } else {
+      this.#keepAlive = false
+    }
+  }
+
+  onClose(): void {
+    this.#isClosed = true
+    this.#server.wheel.remove(this)
+    this.#server.onGone(this)
+    if (this.#exchange !== null) this.#server.events.onClosed(this.#exchange)
+  }
+
+  override onDeadline(): void {
+    const exchange = this.#exchange
+    if (exchange === null) {
+      if (this.#pendingText !== '' && !this.#isLingering) this.#failHead()
+      else if (this.#isLingering) this.#wire.destroy()
+      else this.#linger()
+    } else if (this.#isBlocked) {
+      this.#wire.reset()
+    } else if (!this.#requestDone) {
+      this.#server.events.onRequestError(exchange, 'request_timeout', 'the request body did not come in time')
+    }
+  }
+
+  /** The head did not come in time: 408. */
+  #failHead(): void {
+    this.#pendingText = ''
+    this.#request.reset()
+    const x = new Exchange(this, this.#server.listener, this.#request, this.remoteAddress, this.#server.now())
+    this.#exchange = x
+    this.#headSent = false
+    this.#requestDone = false
+    this.#keepAlive = false
+    this.#server.events.onBadRequest(x, 'request_timeout', 'the request head did not come in time')
+  }
+
+  /** The server is shutting down: an idle connection ends soon, a busy one with its response. */
+  drain(): void {
+    if (this.#exchange === null && !this.#isLingering) this.#server.wheel.arm(this, this.#server.now() + DRAIN_IDLE_MS)
+  }
+
+  /** The time for draining is over. */
+  destroy(): void {
+    this.#wire.destroy()
+  }
+}
+
+/** An idle client may have a request on its way to us when draining starts; it gets this long to arrive. */
+const DRAIN_IDLE_MS = 500
+
+/** A head that trickles in is parsed again only when something new can be said about it, so that the work stays linear. */
+function worthParsing(text: string, before: string, limits: HeadLimits): boolean {
+  if (text.indexOf('\n', before.length) !== -1 || text.length > limits.headBytes) return true
+  return text.length > limits.uriBytes && !before.includes('\n')
+}
+
+const HEAD_ERRORS: Record<number, { code: ErrorCode; detail: string }> = {
+  [HEAD_INVALID]: { code: 'bad_request', detail: 'the request head is not valid HTTP/1.1' },
+  [HEAD_TARGET_TOO_LONG]: { code: 'uri_too_long', detail: 'the request target is longer than the limit' },
+  [HEAD_TOO_LARGE]: { code: 'head_too_large', detail: 'the request head is larger than the limit or has too many fields' },
+  [HEAD_VERSION]: { code: 'version_not_supported', detail: 'this listener speaks HTTP/1.1 and HTTP/1.0' },
+}

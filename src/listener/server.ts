@@ -1,0 +1,145 @@
+import net from 'node:net'
+import type { SharedCounts } from '../base/shared-counts.ts'
+import { Timed, type TimerWheel } from '../base/timers.ts'
+import type { DownstreamEvents } from '../exchange/contracts.ts'
+import type { ListenerRuntime } from '../proxy/runtime.ts'
+import { Http1Downstream, type Http1Server } from './http1.ts'
+
+export interface HttpListenerOptions {
+  readonly runtime: ListenerRuntime
+  readonly events: DownstreamEvents
+  readonly wheel: TimerWheel
+  readonly now: () => number
+  readonly worker: number
+  readonly workers: number
+  /** Open connections of every listener over all workers, and this listener's row. */
+  readonly connections: SharedCounts
+  readonly row: number
+}
+
+const REFUSAL_BODY = '{"type":"about:blank","title":"Service Unavailable","status":503,"code":"overloaded"}\n'
+/** The answer to a connection that is one too many. Fixed bytes: this is the moment to do little. */
+const REFUSAL = [
+  'HTTP/1.1 503 Service Unavailable',
+  'Content-Type: application/problem+json',
+  `Content-Length: ${REFUSAL_BODY.length}`,
+  'Retry-After: 1',
+  'Connection: close',
+  '',
+  REFUSAL_BODY,
+].join('\r\n')
+
+class DrainLimit extends Timed {
+  readonly #done: () => void
+
+  constructor(done: () => void) {
+    super()
+    this.#done = done
+  }
+
+  override onDeadline(): void {
+    this.#done()
+  }
+}
+
+/** One bound address and its connections, in one worker. */
+export class HttpListener implements Http1Server {
+  /** Swapped by a reload; each request takes it as it is when its head is complete. */
+  listener: ListenerRuntime
+  readonly events: DownstreamEvents
+  readonly wheel: TimerWheel
+  readonly now: () => number
+  isDraining = false
+  readonly #options: HttpListenerOptions
+  readonly #server: net.Server
+  readonly #connections = new Set<Http1Downstream>()
+  readonly #byAddress = new Map<string, number>()
+  #onEmpty: (() => void) | null = null
+
+  constructor(options: HttpListenerOptions) {
+    this.#options = options
+    this.listener = options.runtime
+    this.events = options.events
+    this.wheel = options.wheel
+    this.now = options.now
+    this.#server = net.createServer({ pauseOnConnect: true, noDelay: true, allowHalfOpen: true }, (socket) => this.#onConnection(socket))
+  }
+
+  get connectionCount(): number {
+    return this.#connections.size
+  }
+
+  /** Binds; every worker binds the same port and the kernel spreads connections over them. Resolves to the port. */
+  listen(host: string, port: number): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.#server.once('error', reject)
+      // Without a host, Node binds every address of both families, or of IPv4 where there is no IPv6.
+      const where = host === '' ? { port } : { host, port }
+      this.#server.listen({ ...where, reusePort: this.#options.workers > 1, backlog: 4096 }, () => {
+        this.#server.off('error', reject)
+        // A failing accept (no descriptors left) must not end the process; the kernel keeps the connection in its queue.
+        this.#server.on('error', () => undefined)
+        resolve((this.#server.address() as net.AddressInfo).port)
+      })
+    })
+  }
+
+  #onConnection(socket: net.Socket): void {
+    const { config, metrics } = this.listener
+    const { connections, row, worker, workers } = this.#options
+    const address = socket.remoteAddress
+    const perClient = config.maxConnectionsPerClient === 0 ? 0 : Math.ceil(config.maxConnectionsPerClient / workers)
+    const mine = address === undefined ? 0 : (this.#byAddress.get(address) ?? 0)
+    if (connections.total(row) >= config.maxConnections || (perClient > 0 && mine >= perClient)) {
+      metrics.connectionsRefused.add(1)
+      socket.end(REFUSAL)
+      socket.on('error', () => undefined)
+      socket.destroySoon()
+      return
+    }
+    const connection = Http1Downstream.accept(this, socket)
+    if (connection === null) {
+      socket.destroy()
+      return
+    }
+    metrics.connectionsAccepted.add(1)
+    metrics.connectionsOpen.add(1)
+    connections.add(row, worker, 1)
+    this.#connections.add(connection)
+    this.#byAddress.set(connection.remoteAddress, (this.#byAddress.get(connection.remoteAddress) ?? 0) + 1)
+    if (this.isDraining) connection.drain()
+  }
+
+  onGone(connection: Http1Downstream): void {
+    if (!this.#connections.delete(connection)) return
+    const { connections, row, worker } = this.#options
+    this.listener.metrics.connectionsOpen.add(-1)
+    connections.add(row, worker, -1)
+    const count = (this.#byAddress.get(connection.remoteAddress) ?? 1) - 1
+    if (count === 0) this.#byAddress.delete(connection.remoteAddress)
+    else this.#byAddress.set(connection.remoteAddress, count)
+    if (this.#connections.size === 0) this.#onEmpty?.()
+  }
+
+  /**
+   * The orderly end: no new connections, `Connection: close` on what is answered from now on, idle connections closed after a
+   * moment. Resolves when all are gone or the time is over; what is left then is cut off.
+   */
+  async drain(timeoutMs: number): Promise<void> {
+    this.isDraining = true
+    // Connections the kernel has completed but not handed over would be reset by closing: take them first.
+    await new Promise((resolve) => setImmediate(resolve))
+    this.#server.close()
+    for (const connection of this.#connections) connection.drain()
+    if (this.#connections.size === 0) return
+    await new Promise<void>((resolve) => {
+      const limit = new DrainLimit(resolve)
+      this.wheel.arm(limit, this.now() + timeoutMs)
+      this.#onEmpty = () => {
+        this.wheel.remove(limit)
+        resolve()
+      }
+    })
+    for (const connection of this.#connections) connection.destroy()
+  }
+}

@@ -1,0 +1,568 @@
+import { ERROR_KINDS, type ErrorCode } from '../base/error.ts'
+import type { WireBuffer } from '../base/wire.ts'
+import type { ResponseHead } from '../codec/http1/head.ts'
+import { HEADER_DATE, HEADER_X_REQUEST_ID } from '../codec/header-id.ts'
+import type { DownstreamEvents, UpstreamEvents } from '../exchange/contracts.ts'
+import { Attempt, type Exchange } from '../exchange/exchange.ts'
+import type { Outcome } from '../service/endpoint.ts'
+import {
+  addForwardingFields,
+  applyUnderscorePolicy,
+  assignRequestId,
+  readExpect,
+  resolveClient,
+  resolveTarget,
+  stripRequestHopByHop,
+  stripResponseHopByHop,
+} from './prepare.ts'
+import { createProblem, setLocalResponse } from './respond.ts'
+import type { CompiledRoute, ListenerRuntime, ProxyContext, ServiceRuntime, Snapshot } from './runtime.ts'
+
+/** Held request body beyond which the client is paused. */
+const HELD_BODY_BYTES = 64 * 1024
+/** For asynchronous filters of a route that names no timeout and no single service. */
+const FILTER_TIMEOUT_MS = 15_000
+/** Methods that may be repeated when a reused connection died under them (RFC 9110 section 9.2.2). */
+const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE', 'TRACE'])
+
+/**
+ * The whole life of a request, in order. Both sides report here: the downstream connection what the client sends (`DownstreamEvents`),
+ * the upstream connection what the endpoint answers (`UpstreamEvents`). Everything is synchronous unless a filter returns a promise.
+ *
+ *   onRequest -> match -> request filters -> pick -> send          -> finish, always, once
+ *   onHead -> response filters -> head, body, trailers downstream  -> finish
+ */
+export class Proxy implements DownstreamEvents, UpstreamEvents {
+  readonly #context: ProxyContext
+
+  constructor(context: ProxyContext) {
+    this.#context = context
+  }
+
+  // ---- 1. a request head has been read ----
+
+  onRequest(x: Exchange): void {
+    const listener = x.listener as ListenerRuntime
+    listener.metrics.requestsInFlight.add(1)
+    const { snapshot } = this.#context
+    x.snapshot = snapshot
+    const { config, trusted } = listener
+    const problem = resolveTarget(x)
+    if (trusted !== null) resolveClient(x, trusted)
+    if (config.headers.requestId) assignRequestId(x, this.#context.nextRequestId)
+    if (problem !== null) return this.#fail(x, problem, 'the request target is not one this gateway serves')
+    if (x.request.hasUnderscore && !applyUnderscorePolicy(x)) return this.#fail(x, 'bad_request', 'a field name holds an underscore')
+    const expectation = readExpect(x)
+    if (expectation !== null) return this.#fail(x, expectation, 'only 100-continue can be expected')
+
+    const match = snapshot.routes.match(x)
+    if (match === null) return this.#fail(x, 'route_not_found', 'no route matches this request')
+    const { route } = match
+    x.route = route
+    x.params = match.params
+    if (route.maxBodyBytes !== null) x.maxBodyBytes = route.maxBodyBytes
+    if (x.request.contentLength > x.maxBodyBytes) return this.#fail(x, 'body_too_large', `a request body may have ${x.maxBodyBytes} bytes here`)
+
+    stripRequestHopByHop(x)
+    addForwardingFields(x)
+    if (route.filters !== null) this.#runRequestFilters(x, route)
+    else this.#route(x, route)
+  }
+
+  onBadRequest(x: Exchange, code: ErrorCode, detail: string): void {
+    const listener = x.listener as ListenerRuntime
+    listener.metrics.requestsInFlight.add(1)
+    x.snapshot = this.#context.snapshot
+    if (listener.config.headers.requestId) x.requestId = this.#context.nextRequestId()
+    this.#fail(x, code, detail)
+  }
+
+  // ---- 2. request filters ----
+
+  #runRequestFilters(x: Exchange, route: CompiledRoute): void {
+    const filters = route.filters as NonNullable<CompiledRoute['filters']>
+    while (x.filterIndex < filters.length) {
+      const { onRequest } = filters[x.filterIndex++] as (typeof filters)[number]
+      if (onRequest === null) continue
+      let pending: void | Promise<void>
+      try {
+        pending = onRequest(x)
+      } catch (error) {
+        return this.#filterThrew(x, error)
+      }
+      if (pending !== undefined) {
+        const { epoch } = x
+        if (x.deadlineMs === 0) this.#armFilterTimeout(x, route)
+        pending.then(
+          () => this.#afterRequestFilter(x, route, epoch),
+          (error: unknown) => this.#filterThrew(x, error),
+        )
+        return
+      }
+      if (x.local !== null) return this.#answer(x)
+    }
+    this.#route(x, route)
+  }
+
+  #afterRequestFilter(x: Exchange, route: CompiledRoute, epoch: number): void {
+    if (x.finished || x.epoch !== epoch) return
+    try {
+      if (x.local !== null) this.#answer(x)
+      else this.#runRequestFilters(x, route)
+    } catch (error) {
+      this.#defect(x, error)
+    }
+  }
+
+  /** A filter that waits for something waits within the request timeout too. */
+  #armFilterTimeout(x: Exchange, route: CompiledRoute): void {
+    const requestMs = route.requestMs ?? route.single?.service.config.timeouts.requestMs ?? FILTER_TIMEOUT_MS
+    if (requestMs === 0) return
+    x.onTimeout = this.#onRequestTimeout
+    this.#context.wheel.arm(x, x.startedMs + requestMs)
+  }
+
+  #filterThrew(x: Exchange, error: unknown): void {
+    if (x.finished) return
+    this.#context.onDefect(error, `a filter of route ${x.route?.name ?? '-'}`)
+    x.filterIndex = 0
+    this.#fail(x, 'internal', 'a filter failed')
+  }
+
+  // ---- 3. pick and send ----
+
+  #route(x: Exchange, route: CompiledRoute): void {
+    if (route.answer !== null) {
+      x.local = route.answer(x)
+      return this.#answer(x)
+    }
+    const service = route.single ?? this.#chooseService(route)
+    x.service = service
+    x.onTimeout = this.#onRequestTimeout
+    this.#armTimeout(x, service, x.startedMs)
+    this.#try(x, service, null)
+  }
+
+  /**
+   * What the request timeout measures begins when the request is complete (a long upload is not a slow service) and ends with the
+   * response head (a long download is not either). While a body moves, only standing still counts.
+   */
+  #armTimeout(x: Exchange, runtime: ServiceRuntime, nowMs: number): void {
+    const { timeouts } = runtime.service.config
+    const isMoving = !x.requestComplete || x.headSent
+    const limitMs = isMoving ? timeouts.idleMs : ((x.route as CompiledRoute).requestMs ?? timeouts.requestMs)
+    if (limitMs > 0) this.#context.wheel.arm(x, nowMs + limitMs)
+    else this.#context.wheel.disarm(x)
+  }
+
+  #chooseService(route: CompiledRoute): ServiceRuntime {
+    const weighted = route.weighted as NonNullable<CompiledRoute['weighted']>
+    const point = this.#context.random()
+    for (let i = 0; i < weighted.length; i++) {
+      const choice = weighted[i] as (typeof weighted)[number]
+      if (point < choice.upTo) return choice.service
+    }
+    return (weighted[weighted.length - 1] as (typeof weighted)[number]).service
+  }
+
+  /** One attempt: on a picked endpoint, or once more on the endpoint whose reused connection had died. */
+  #try(x: Exchange, runtime: ServiceRuntime, again: Attempt | null): void {
+    const nowMs = x.attempts === 0 ? x.startedMs : this.#context.clock.now()
+    let endpoint = again?.endpoint
+    if (endpoint === undefined) {
+      x.nowMs = nowMs
+      const pick = runtime.service.picker.pick(x)
+      if (pick.kind === 'none') return this.#fail(x, 'no_endpoint', `service ${runtime.service.name} has no endpoint that may be used`)
+      endpoint = pick.endpoint
+    }
+    const attempt = new Attempt(x, endpoint, ++x.attempts, nowMs)
+    x.attempt = attempt
+    endpoint.state.begin()
+    const perTryMs = (x.route as CompiledRoute).perTryMs ?? runtime.service.config.timeouts.perTryMs
+    if (perTryMs !== null) {
+      attempt.onTimeout = this.#onTryTimeout
+      this.#context.wheel.arm(attempt, nowMs + perTryMs)
+    }
+    runtime.pool(endpoint).acquire(attempt, again !== null)
+  }
+
+  onReady(attempt: Attempt): void {
+    const x = attempt.exchange
+    if (!x.hasRequestBody) return
+    if (x.expectsContinue && x.requestBytes === 0) x.downstream.sendContinue()
+    const { heldRequest } = x
+    if (heldRequest !== null) {
+      x.heldRequest = null
+      x.heldRequestBytes = 0
+      attempt.bodyStarted = true
+      const connection = attempt.connection
+      for (let i = 0; i < heldRequest.length && attempt.connection === connection && connection !== null; i++) {
+        const piece = heldRequest[i] as Buffer
+        connection.sendBody(piece, 0, piece.length, false)
+      }
+    }
+    if (attempt.connection === null) return
+    if (x.heldRequestEnd !== null) attempt.connection.sendEnd(x.heldRequestEnd)
+    else x.downstream.resumeRequest()
+  }
+
+  // ---- the request body, as it comes ----
+
+  onRequestBody(x: Exchange, bytes: Buffer, start: number, end: number, stable: boolean): boolean {
+    x.requestBytes += end - start
+    if (x.requestBytes > x.maxBodyBytes) {
+      this.#failLate(x, 'body_too_large', `a request body may have ${x.maxBodyBytes} bytes here`)
+      return true
+    }
+    // The response is complete or will be without the rest of this: nobody wants it.
+    if (x.finished || x.local !== null) return true
+    const { attempt } = x
+    if (attempt !== null && attempt.connection !== null && attempt.sent && x.heldRequest === null) {
+      attempt.bodyStarted = true
+      if (x.deadlineMs !== 0) this.#armTimeout(x, x.service as ServiceRuntime, this.#context.clock.now())
+      return attempt.connection.sendBody(bytes, start, end, stable)
+    }
+    if (x.heldRequest === null) x.heldRequest = []
+    x.heldRequest.push(Buffer.from(bytes.subarray(start, end)))
+    x.heldRequestBytes += end - start
+    if (x.holdRequestLimit === 0) return x.heldRequestBytes < HELD_BODY_BYTES
+    if (x.heldRequestBytes > x.holdRequestLimit) this.#heldRequestReady(x)
+    return true
+  }
+
+  onRequestEnd(x: Exchange, trailers: string): void {
+    x.requestComplete = true
+    if (x.deadlineMs !== 0 && !x.headSent && x.service !== null) this.#armTimeout(x, x.service as ServiceRuntime, this.#context.clock.now())
+    const connection = x.attempt?.connection ?? null
+    if (connection !== null && x.attempt?.sent === true && x.heldRequest === null) connection.sendEnd(trailers)
+    else x.heldRequestEnd = trailers
+    this.#heldRequestReady(x)
+  }
+
+  onRequestFlush(x: Exchange): void {
+    x.attempt?.connection?.flush()
+  }
+
+  #heldRequestReady(x: Exchange): void {
+    const { onHeldRequest } = x
+    if (onHeldRequest === null) return
+    x.onHeldRequest = null
+    onHeldRequest(x)
+  }
+
+  onRequestError(x: Exchange, code: ErrorCode, detail: string): void {
+    this.#failLate(x, code, detail)
+  }
+
+  // ---- 4. the endpoint answers ----
+
+  onInformational(attempt: Attempt, head: ResponseHead): void {
+    const x = attempt.exchange
+    stripResponseHopByHop(head.headers, head.connection)
+    if (!x.headSent) x.downstream.sendInformational(head)
+  }
+
+  onHead(attempt: Attempt, head: ResponseHead): void {
+    const x = attempt.exchange
+    if (attempt.deadlineMs !== 0) this.#context.wheel.remove(attempt)
+    stripResponseHopByHop(head.headers, head.connection)
+    x.response = head
+    this.#stampResponse(x)
+    const { filters } = x.route as CompiledRoute
+    if (filters === null) {
+      this.#sendHead(x)
+    } else {
+      x.responseHeld = true
+      this.#runResponseFilters(x, filters)
+    }
+  }
+
+  /** What every response carries. Before the filters, so that they have the last word. */
+  #stampResponse(x: Exchange): void {
+    const { headers } = x.response as ResponseHead
+    if (x.requestId !== '') {
+      headers.removeById(HEADER_X_REQUEST_ID)
+      headers.add('X-Request-Id', x.requestId)
+    }
+    // RFC 9110 section 6.6.1: a recipient with a clock dates what came without.
+    if ((headers.seen & (1 << HEADER_DATE)) === 0) headers.add('Date', this.#date())
+  }
+
+  #sendHead(x: Exchange): void {
+    x.headSent = true
+    x.downstream.sendHead(x)
+  }
+
+  // ---- 5. response filters, in reverse ----
+
+  #runResponseFilters(x: Exchange, filters: NonNullable<CompiledRoute['filters']>): void {
+    while (x.filterIndex > 0) {
+      const { onResponse } = filters[--x.filterIndex] as (typeof filters)[number]
+      if (onResponse === null) continue
+      let pending: void | Promise<void>
+      try {
+        pending = onResponse(x)
+      } catch (error) {
+        return this.#filterThrew(x, error)
+      }
+      if (pending !== undefined) {
+        const { epoch } = x
+        pending.then(
+          () => this.#afterResponseFilter(x, filters, epoch),
+          (error: unknown) => this.#filterThrew(x, error),
+        )
+        return
+      }
+      if (x.local !== x.appliedLocal) this.#replaceResponse(x)
+    }
+    this.#releaseResponse(x)
+  }
+
+  #afterResponseFilter(x: Exchange, filters: NonNullable<CompiledRoute['filters']>, epoch: number): void {
+    if (x.finished || x.epoch !== epoch) return
+    try {
+      if (x.local !== x.appliedLocal) this.#replaceResponse(x)
+      this.#runResponseFilters(x, filters)
+    } catch (error) {
+      this.#defect(x, error)
+    }
+  }
+
+  /** A response filter answered instead of the upstream: what the upstream still sends is of no interest. */
+  #replaceResponse(x: Exchange): void {
+    const local = x.local as NonNullable<Exchange['local']>
+    this.#cancelAttempt(x, 'success', null)
+    x.heldResponse = local.body === null ? null : [local.body]
+    x.heldResponseEnd = ''
+    setLocalResponse(x, local)
+    this.#stampResponse(x)
+  }
+
+  /** The filters are done: the head goes out, then what was held back, then the rest as it comes. */
+  #releaseResponse(x: Exchange): void {
+    x.responseHeld = false
+    this.#sendHead(x)
+    const { heldResponse } = x
+    if (heldResponse !== null) {
+      x.heldResponse = null
+      for (let i = 0; i < heldResponse.length; i++) {
+        const piece = heldResponse[i] as Buffer
+        x.responseBytes += piece.length
+        x.downstream.sendBody(piece, 0, piece.length, false)
+      }
+    }
+    if (x.heldResponseEnd !== null) return this.#end(x, x.heldResponseEnd)
+    x.downstream.flush()
+    x.attempt?.connection?.resumeResponse()
+  }
+
+  onBody(attempt: Attempt, bytes: WireBuffer, start: number, end: number, stable: boolean): boolean {
+    const x = attempt.exchange
+    if (x.responseHeld) {
+      if (x.heldResponse === null) x.heldResponse = []
+      x.heldResponse.push(Buffer.from(bytes.subarray(start, end)))
+      x.heldResponseBytes += end - start
+      if (x.holdResponseLimit === 0) return false
+      if (x.heldResponseBytes > x.holdResponseLimit) this.#heldResponseReady(x)
+      return true
+    }
+    x.responseBytes += end - start
+    return x.downstream.sendBody(bytes, start, end, stable)
+  }
+
+  onFlush(attempt: Attempt): void {
+    const x = attempt.exchange
+    if (x.responseHeld) return
+    x.downstream.flush()
+    // Only a response that takes more than one read comes here: from now on it must keep moving.
+    if (x.headSent) this.#armTimeout(x, x.service as ServiceRuntime, this.#context.clock.now())
+  }
+
+  #heldResponseReady(x: Exchange): void {
+    const { onHeldResponse } = x
+    if (onHeldResponse === null) return
+    x.onHeldResponse = null
+    onHeldResponse(x)
+  }
+
+  onEnd(attempt: Attempt, trailers: string): void {
+    const x = attempt.exchange
+    this.#endAttempt(attempt, 'success', null)
+    if (x.responseHeld) {
+      x.heldResponseEnd = trailers
+      this.#heldResponseReady(x)
+    } else {
+      this.#end(x, trailers)
+    }
+  }
+
+  // ---- 6. the response is complete ----
+
+  #end(x: Exchange, trailers: string): void {
+    x.responseComplete = true
+    x.downstream.sendEnd(trailers)
+    this.#finish(x)
+  }
+
+  /** A response made here: of the route, a filter, or an error of ours. Response filters that were entered see it too. */
+  #answer(x: Exchange): void {
+    const local = x.local as NonNullable<Exchange['local']>
+    this.#cancelAttempt(x, 'neutral', null)
+    setLocalResponse(x, local)
+    this.#stampResponse(x)
+    x.epoch++
+    x.responseHeld = true
+    x.heldRequest = null
+    x.heldResponse = local.body === null ? null : [local.body]
+    x.heldResponseEnd = ''
+    const filters = x.route?.filters ?? null
+    if (filters !== null && x.filterIndex > 0) this.#runResponseFilters(x, filters)
+    else this.#releaseResponse(x)
+  }
+
+  // ---- what can go wrong ----
+
+  onFailure(attempt: Attempt, code: ErrorCode, detail: string): void {
+    const x = attempt.exchange
+    const isLocal = code === 'pool_overflow'
+    const wasStale = attempt.reused && !attempt.headReceived && code === 'upstream_reset'
+    // A kept-alive connection that dies under a request says that the endpoint was tired of waiting, not that it is ill.
+    this.#endAttempt(attempt, isLocal || wasStale ? 'neutral' : 'failure', code)
+    if (x.headSent) return this.#breakOff(x, code)
+    if (wasStale && !attempt.bodyStarted && IDEMPOTENT.has(x.method)) return this.#try(x, x.service as ServiceRuntime, attempt)
+    this.#fail(x, code, `service ${x.service?.service.name ?? '-'}: ${publicDetail(code, detail)}`)
+  }
+
+  readonly #onRequestTimeout = (x: Exchange): void => {
+    if (x.finished) return
+    this.#cancelAttempt(x, 'failure', 'upstream_timeout')
+    if (x.headSent) this.#breakOff(x, 'upstream_timeout')
+    else this.#fail(x, 'upstream_timeout', 'the service did not answer in time')
+  }
+
+  readonly #onTryTimeout = (attempt: Attempt): void => {
+    const x = attempt.exchange
+    if (x.finished || attempt.done) return
+    this.#cancelAttempt(x, 'failure', 'upstream_timeout')
+    this.#fail(x, 'upstream_timeout', 'the endpoint did not answer in time')
+  }
+
+  /** The client has gone away. */
+  onClosed(x: Exchange): void {
+    if (x.finished) return
+    x.errorCode = 'client_closed'
+    this.#cancelAttempt(x, 'neutral', 'client_closed')
+    this.#finish(x)
+  }
+
+  onDrain(subject: Exchange | Attempt): void {
+    if (subject instanceof Attempt) subject.exchange.downstream.resumeRequest()
+    else if (!subject.responseHeld) subject.attempt?.connection?.resumeResponse()
+  }
+
+  /** An error answer, when there is still somebody to answer. */
+  #fail(x: Exchange, code: ErrorCode, detail: string): void {
+    if (x.finished) return
+    x.errorCode = code
+    x.local = createProblem(x, code, detail)
+    this.#answer(x)
+  }
+
+  /** The request proved bad after its head was accepted. */
+  #failLate(x: Exchange, code: ErrorCode, detail: string): void {
+    if (x.finished || x.local !== null) return
+    this.#cancelAttempt(x, 'neutral', code)
+    if (x.headSent) this.#breakOff(x, code)
+    else this.#fail(x, code, detail)
+  }
+
+  /** Part of the response is out: the only honest end is a broken connection. */
+  #breakOff(x: Exchange, code: ErrorCode): void {
+    x.errorCode = code
+    x.downstream.abort()
+    this.#finish(x)
+  }
+
+  #defect(x: Exchange, error: unknown): void {
+    this.#context.onDefect(error, 'the request path')
+    if (x.headSent) this.#breakOff(x, 'internal')
+    else this.#fail(x, 'internal', 'the gateway failed')
+  }
+
+  #cancelAttempt(x: Exchange, outcome: Outcome, code: ErrorCode | null): void {
+    const { attempt } = x
+    if (attempt === null || attempt.done) return
+    attempt.waiting?.cancel(attempt)
+    attempt.connection?.cancel()
+    this.#endAttempt(attempt, outcome, code)
+  }
+
+  #endAttempt(attempt: Attempt, outcome: Outcome, code: ErrorCode | null): void {
+    attempt.done = true
+    const { wheel, clock } = this.#context
+    const nowMs = clock.now()
+    if (attempt.checkMs !== 0) wheel.remove(attempt)
+    attempt.endpoint.state.end(outcome, nowMs)
+    const durationMs = nowMs - attempt.startedMs
+    const x = attempt.exchange
+    x.upstreamMs = x.upstreamMs < 0 ? durationMs : x.upstreamMs + durationMs
+    x.nowMs = nowMs
+    ;(x.service as ServiceRuntime).metrics.attempt(outcome, durationMs, code)
+  }
+
+  // ---- 7. finish: always, once ----
+
+  #finish(x: Exchange): void {
+    if (x.finished) return
+    x.finished = true
+    const { wheel, errors, accessLog, clock } = this.#context
+    if (x.checkMs !== 0) wheel.remove(x)
+    const listener = x.listener as ListenerRuntime
+    listener.metrics.requestsInFlight.add(-1)
+    if (x.errorCode !== null) errors.add(x.errorCode)
+    const status = x.errorCode === 'client_closed' ? 499 : (x.response?.status ?? ERROR_KINDS[x.errorCode ?? 'internal'].http)
+    // The end of the attempt is the end of the exchange, unless there was none or filters took their time.
+    const nowMs = x.attempt !== null && x.route?.filters === null ? x.nowMs : clock.now()
+    const durationMs = nowMs - x.startedMs
+    const { route } = x
+    const metrics = route === null ? listener.unmatched : listener.metricsOf(route as CompiledRoute)
+    metrics.finish(status, durationMs, x.requestBytes, x.responseBytes)
+    if (accessLog !== null) accessLog(x, durationMs, status)
+    if (route !== null && route.filters !== null) this.#finishFilters(x, route.filters)
+    x.downstream.onFinished(x)
+  }
+
+  #finishFilters(x: Exchange, filters: NonNullable<CompiledRoute['filters']>): void {
+    this.#heldRequestReady(x)
+    this.#heldResponseReady(x)
+    for (let i = 0; i < filters.length; i++) {
+      const { onFinish } = filters[i] as (typeof filters)[number]
+      if (onFinish === null) continue
+      try {
+        onFinish(x)
+      } catch (error) {
+        this.#context.onDefect(error, `filter ${filters[i]?.name}`)
+      }
+    }
+  }
+
+  #dateText = ''
+  #dateUntilMs = 0
+
+  /** The Date field, made anew once a second. */
+  #date(): string {
+    const nowMs = this.#context.clock.wallClock()
+    if (nowMs >= this.#dateUntilMs) {
+      this.#dateText = new Date(nowMs).toUTCString()
+      this.#dateUntilMs = nowMs - (nowMs % 1000) + 1000
+    }
+    return this.#dateText
+  }
+}
+
+/** Addresses and system errors stay in the log; the client learns what kind of thing went wrong. */
+function publicDetail(code: ErrorCode, detail: string): string {
+  return code === 'pool_overflow' || code === 'upstream_protocol' ? detail : ERROR_KINDS[code].doc
+}
+
+export type { Snapshot }

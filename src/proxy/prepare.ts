@@ -1,0 +1,267 @@
+import type { AddressSet } from '../base/cidr.ts'
+import type { ErrorCode } from '../base/error.ts'
+import { isHost } from '../codec/http1/head.ts'
+import {
+  HEADER_CONNECTION,
+  HEADER_EXPECT,
+  HEADER_FORWARDED,
+  HEADER_HTTP2_SETTINGS,
+  HEADER_KEEP_ALIVE,
+  HEADER_PROXY_AUTHENTICATE,
+  HEADER_PROXY_AUTHORIZATION,
+  HEADER_PROXY_CONNECTION,
+  HEADER_TE,
+  HEADER_TRAILER,
+  HEADER_UPGRADE,
+  HEADER_VIA,
+  HEADER_X_FORWARDED_FOR,
+  HEADER_X_FORWARDED_HOST,
+  HEADER_X_FORWARDED_PORT,
+  HEADER_X_FORWARDED_PROTO,
+  HEADER_X_REAL_IP,
+  HEADER_X_REQUEST_ID,
+} from '../codec/header-id.ts'
+import { CONNECTION_OTHER } from '../codec/http1/head.ts'
+import { FIELD_ID, FIELD_NAME_END, FIELD_NAME_START, FIELD_SIZE, HEADER_REMOVED, type HeaderBlock } from '../codec/header-block.ts'
+import type { Exchange } from '../exchange/exchange.ts'
+import { hostWithoutPort, normalizePath, splitAbsoluteForm } from '../exchange/target.ts'
+
+/** The first steps of every request: what it asks for in one unambiguous form, who asks, and the fields that end at this hop. */
+
+/** RFC 9110 section 7.6.1, plus what only ever concerns one hop. */
+const REQUEST_HOP_BY_HOP = [
+  HEADER_CONNECTION,
+  HEADER_PROXY_CONNECTION,
+  HEADER_KEEP_ALIVE,
+  HEADER_TRAILER,
+  HEADER_UPGRADE,
+  HEADER_EXPECT,
+  HEADER_HTTP2_SETTINGS,
+  HEADER_PROXY_AUTHENTICATE,
+  HEADER_PROXY_AUTHORIZATION,
+]
+const REQUEST_HOP_MASK = REQUEST_HOP_BY_HOP.reduce((mask, id) => mask | (1 << id), 1 << HEADER_TE)
+
+const RESPONSE_HOP_BY_HOP = [
+  HEADER_CONNECTION,
+  HEADER_PROXY_CONNECTION,
+  HEADER_KEEP_ALIVE,
+  HEADER_TRAILER,
+  HEADER_UPGRADE,
+  HEADER_PROXY_AUTHENTICATE,
+  HEADER_TE,
+]
+const RESPONSE_HOP_MASK = RESPONSE_HOP_BY_HOP.reduce((mask, id) => mask | (1 << id), 0)
+
+const FORWARDED_IDS = [
+  HEADER_X_FORWARDED_FOR,
+  HEADER_X_FORWARDED_PROTO,
+  HEADER_X_FORWARDED_HOST,
+  HEADER_X_FORWARDED_PORT,
+  HEADER_FORWARDED,
+  HEADER_X_REAL_IP,
+]
+const FORWARDED_MASK = FORWARDED_IDS.reduce((mask, id) => mask | (1 << id), 0)
+
+/** Names a client may not strip by listing them in Connection: they decide where a message goes, who it is from, or who may send it. */
+const NOT_STRIPPABLE = new Set([
+  'host',
+  'content-length',
+  'transfer-encoding',
+  'authorization',
+  'cookie',
+  'x-forwarded-for',
+  'x-forwarded-proto',
+  'x-forwarded-host',
+  'x-forwarded-port',
+  'forwarded',
+  'x-real-ip',
+  'x-request-id',
+  'via',
+])
+
+/** Sets path, query, host and authority of the exchange. Returns what is wrong with them, or null. */
+export function resolveTarget(x: Exchange): ErrorCode | null {
+  const { request } = x
+  const { target, method } = request
+  const policy = x.listener.config.path
+  let authority = x.hostField
+  let rest = target
+  if (target.charCodeAt(0) !== 47) {
+    if (method === 'CONNECT') return 'method_not_allowed'
+    if (target === '*') {
+      if (method !== 'OPTIONS') return 'bad_request'
+    } else {
+      // RFC 9112 section 3.2.2: the absolute form overrides Host.
+      const parts = splitAbsoluteForm(target)
+      if (parts === null || !isHost(parts.authority)) return 'bad_request'
+      authority = parts.authority
+      rest = parts.rest
+      x.targetChanged = true
+    }
+  } else if (method === 'CONNECT') {
+    return 'bad_request'
+  }
+  x.authority = authority
+  x.host = hostWithoutPort(authority)
+  const question = rest.indexOf('?')
+  const rawPath = question === -1 ? rest : rest.slice(0, question)
+  x.queryOrNull = question === -1 ? null : rest.slice(question + 1)
+  if (rawPath === '*') {
+    x.path = '*'
+    return null
+  }
+  const path = normalizePath(rawPath, policy)
+  if (path === null) return 'bad_request'
+  if (path !== rawPath) x.targetChanged = true
+  x.path = path
+  return null
+}
+
+/**
+ * Who the client is. Forwarding fields count only when the connection comes from a trusted proxy; then the client is the rightmost
+ * address in X-Forwarded-For that is not trusted itself.
+ */
+export function resolveClient(x: Exchange, trusted: AddressSet | null): void {
+  if (trusted === null || !trusted.has(x.remoteAddress)) return
+  x.isTrusted = true
+  const { headers } = x.request
+  const list = headers.getAll('x-forwarded-for').join(',')
+  if (list !== '') {
+    const addresses = list.split(',')
+    for (let i = addresses.length - 1; i >= 0; i--) {
+      const address = bareAddress((addresses[i] as string).trim())
+      // Anything that is not an address ends the chain of trust: the last hop that vouched for something stands.
+      if (address === null) break
+      x.clientIp = address
+      if (!trusted.has(address)) break
+    }
+  }
+  const proto = headers.getById(HEADER_X_FORWARDED_PROTO)
+  if (proto === 'https' || proto === 'http') x.scheme = proto
+}
+
+/** `1.2.3.4`, `1.2.3.4:80`, `[::1]:80` or `::1` without port and brackets; null when it is no address. */
+function bareAddress(text: string): string | null {
+  let address = text
+  if (address.startsWith('[')) {
+    const end = address.indexOf(']')
+    if (end === -1) return null
+    address = address.slice(1, end)
+  } else if (address.indexOf(':') === address.lastIndexOf(':') && address.includes(':')) {
+    address = address.slice(0, address.indexOf(':'))
+  }
+  return /^[0-9A-Fa-f:.]{2,45}$/.test(address) ? address : null
+}
+
+/** Expect (RFC 9110 section 10.1.1): only 100-continue is known, and only HTTP/1.1 clients may use it. */
+export function readExpect(x: Exchange): ErrorCode | null {
+  const expect = x.request.headers.getById(HEADER_EXPECT)
+  if (expect === undefined) return null
+  if (expect.toLowerCase() !== '100-continue') return 'expectation_failed'
+  x.expectsContinue = x.request.minor === 1
+  return null
+}
+
+/** Field names with an underscore: many upstreams cannot tell `X_Real_IP` from `X-Real-IP`. False: refuse the request. */
+export function applyUnderscorePolicy(x: Exchange): boolean {
+  const policy = x.listener.config.headers.underscore
+  if (policy === 'keep') return true
+  if (policy === 'reject') return false
+  const { fields, used, text } = x.request.headers
+  for (let i = 0; i < used; i += FIELD_SIZE) {
+    const start = fields[i + FIELD_NAME_START] as number
+    const end = fields[i + FIELD_NAME_END] as number
+    const at = text.indexOf('_', start)
+    if (at !== -1 && at < end) fields[i + FIELD_ID] = HEADER_REMOVED
+  }
+  return true
+}
+
+/** Takes out what concerns only the hop before us. Runs before any filter, so that filters cannot be tricked and can add anew. */
+export function stripRequestHopByHop(x: Exchange): void {
+  const { headers, connection } = x.request
+  if ((headers.seen & REQUEST_HOP_MASK) === 0) return
+  if ((connection & CONNECTION_OTHER) !== 0) stripConnectionListed(headers)
+  // TE goes on only as exactly "trailers": the one value that makes sense beyond a hop.
+  const te = headers.getById(HEADER_TE)
+  if (te !== undefined && te.toLowerCase() !== 'trailers') headers.removeById(HEADER_TE)
+  for (let i = 0; i < REQUEST_HOP_BY_HOP.length; i++) headers.removeById(REQUEST_HOP_BY_HOP[i] as number)
+}
+
+export function stripResponseHopByHop(headers: HeaderBlock, connection: number): void {
+  if ((headers.seen & RESPONSE_HOP_MASK) === 0) return
+  if ((connection & CONNECTION_OTHER) !== 0) stripConnectionListed(headers)
+  for (let i = 0; i < RESPONSE_HOP_BY_HOP.length; i++) headers.removeById(RESPONSE_HOP_BY_HOP[i] as number)
+}
+
+function stripConnectionListed(headers: HeaderBlock): void {
+  for (const value of headers.getAll('connection')) {
+    for (const part of value.toLowerCase().split(',')) {
+      const name = part.trim()
+      if (name !== '' && name !== 'te' && !NOT_STRIPPABLE.has(name)) headers.remove(name)
+    }
+  }
+}
+
+/**
+ * X-Forwarded-For/Proto/Host/Port, X-Real-IP, Forwarded (RFC 7239) and Via (RFC 9110 section 7.6.3) for the upstream. What an
+ * untrusted client sent under these names is dropped first; what a trusted proxy sent is extended.
+ */
+export function addForwardingFields(x: Exchange): void {
+  const { headers } = x.request
+  const { forwarded, via } = x.listener.config.headers
+  const isKnown = (headers.seen & FORWARDED_MASK) !== 0
+  if (isKnown && !x.isTrusted) {
+    for (let i = 0; i < FORWARDED_IDS.length; i++) headers.removeById(FORWARDED_IDS[i] as number)
+  }
+  if (forwarded === 'x-forwarded' || forwarded === 'both') addXForwarded(x, headers, isKnown && x.isTrusted)
+  if (forwarded === 'rfc7239' || forwarded === 'both') addForwarded(x, headers)
+  if (via !== null) {
+    const earlier = headers.getById(HEADER_VIA)
+    if (earlier === undefined) {
+      headers.add('Via', x.request.minor === 1 ? `1.1 ${via}` : `1.0 ${via}`)
+    } else {
+      headers.set('Via', `${headers.getAll('via').join(', ')}, 1.${x.request.minor} ${via}`)
+    }
+  }
+}
+
+function addXForwarded(x: Exchange, headers: HeaderBlock, extend: boolean): void {
+  if (!extend) {
+    headers.add('X-Forwarded-For', x.remoteAddress)
+    headers.add('X-Forwarded-Proto', x.scheme)
+    if (x.authority !== '') headers.add('X-Forwarded-Host', x.authority)
+    headers.add('X-Forwarded-Port', String(x.listener.port))
+    return
+  }
+  const earlier = headers.getAll('x-forwarded-for').join(', ')
+  headers.set('X-Forwarded-For', earlier === '' ? x.remoteAddress : `${earlier}, ${x.remoteAddress}`)
+  if (!headers.has('x-forwarded-proto')) headers.add('X-Forwarded-Proto', x.scheme)
+  if (!headers.has('x-forwarded-host') && x.authority !== '') headers.add('X-Forwarded-Host', x.authority)
+  if (!headers.has('x-forwarded-port')) headers.add('X-Forwarded-Port', String(x.listener.port))
+}
+
+function addForwarded(x: Exchange, headers: HeaderBlock): void {
+  const client = x.remoteAddress.includes(':') ? `"[${x.remoteAddress}]"` : x.remoteAddress
+  const host = x.authority === '' ? '' : `;host=${/[^A-Za-z0-9.\-]/.test(x.authority) ? `"${x.authority}"` : x.authority}`
+  const element = `for=${client};proto=${x.scheme}${host}`
+  const earlier = headers.getAll('forwarded').join(', ')
+  headers.set('Forwarded', earlier === '' ? element : `${earlier}, ${element}`)
+}
+
+/** The request id: a trusted proxy's own, or a new one; passed upstream either way. */
+export function assignRequestId(x: Exchange, next: () => string): void {
+  const { headers } = x.request
+  const given = headers.getById(HEADER_X_REQUEST_ID)
+  if (given !== undefined) {
+    if (x.isTrusted && given.length > 0 && given.length <= 128) {
+      x.requestId = given
+      return
+    }
+    headers.removeById(HEADER_X_REQUEST_ID)
+  }
+  x.requestId = next()
+  headers.add('X-Request-Id', x.requestId)
+}
+

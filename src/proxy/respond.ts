@@ -1,0 +1,24 @@
+import { ERROR_KINDS, type ErrorCode, type ErrorKind } from '../base/error.ts'
+import { createLocalHead, type Exchange, type LocalResponse } from '../exchange/exchange.ts'
+
+/** Responses the gateway makes itself: of routes and filters, and of its own errors (RFC 9457). */
+
+/** Puts a local response in place as the response of the exchange. The body still has to be sent. */
+export function setLocalResponse(x: Exchange, local: LocalResponse): void {
+  const head = createLocalHead(local.status)
+  for (let i = 0; i < local.headers.length; i += 2) head.headers.add(local.headers[i] as string, local.headers[i + 1] as string)
+  head.contentLength = local.body === null ? 0 : local.body.length
+  x.response = head
+  x.appliedLocal = local
+}
+
+/** The problem document for an error of ours. `detail` is for people; it never holds more than the client may know. */
+export function createProblem(x: Exchange, code: ErrorCode, detail: string): LocalResponse {
+  const kind: ErrorKind = ERROR_KINDS[code]
+  const body: Record<string, unknown> = { type: 'about:blank', title: kind.title, status: kind.http, code, detail }
+  if (x.requestId !== '') body.request_id = x.requestId
+  const headers = ['Content-Type', 'application/problem+json', 'Cache-Control', 'no-store']
+  if (kind.http === 503) headers.push('Retry-After', '1')
+  if (kind.http === 405) headers.push('Allow', 'GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS')
+  return { status: kind.http, headers, body: Buffer.from(`${JSON.stringify(body)}\n`) }
+}

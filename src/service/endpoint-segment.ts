@@ -1,0 +1,100 @@
+/**
+ * The layout of the shared memory that holds endpoint state. One segment is one SharedArrayBuffer:
+ *
+ *   header   16 words   layout version, number of workers, number of slots
+ *   slots    16 words each (one cache line)            written by every worker: failures, put aside, lost weight
+ *   tallies  8 words for each worker and slot          written by one worker only: in flight, requests, failures
+ *
+ * The tallies lie grouped by worker, so that counting a request never touches a cache line another worker writes to, and so that
+ * the share of a worker that died can be found and taken back.
+ */
+const LAYOUT_VERSION = 1
+const HEADER_WORDS = 16
+const SLOT_WORDS = 16
+const TALLY_WORDS = 8
+
+/** More than this many workers would make `inFlight`, a sum over all of them, too slow to balance by. */
+export const MAX_WORKERS = 64
+
+/** Words of an endpoint's slot. Those not named are free. */
+export const SLOT_MARK = 0
+export const SLOT_FAILS = 1
+export const SLOT_WINDOW_AT = 2
+export const SLOT_PENALTY = 3
+
+/** Word of a service's own slot. */
+export const SLOT_CHANGES = 0
+
+/** In a tally: the word of the in-flight count, and the 8-byte numbers of the two totals, counted in 8-byte steps. */
+export const TALLY_IN_FLIGHT = 0
+export const TALLY_REQUESTS = 1
+export const TALLY_FAILURES = 2
+
+export function createSegment(workers: number, slots: number): SharedArrayBuffer {
+  const words = HEADER_WORDS + slots * SLOT_WORDS + workers * slots * TALLY_WORDS
+  const buffer = new SharedArrayBuffer(words * 4)
+  new Int32Array(buffer).set([LAYOUT_VERSION, workers, slots])
+  return buffer
+}
+
+/** One thread's view of a segment. */
+export class EndpointSegment {
+  readonly words: Int32Array
+  /**
+   * The same memory as 8-byte numbers, for the totals. They are written without Atomics, by one worker each, because integer
+   * atomics of this width mean BigInts, and so an allocation for each request. Aligned 8-byte stores do not tear on 64-bit machines.
+   */
+  readonly doubles: Float64Array
+  readonly workers: number
+  readonly slots: number
+  /** Words from one worker's tally of a slot to the next worker's. */
+  readonly workerStride: number
+
+  constructor(buffer: SharedArrayBuffer) {
+    this.words = new Int32Array(buffer)
+    this.doubles = new Float64Array(buffer)
+    if (this.words[0] !== LAYOUT_VERSION) throw new Error(`endpoint state has layout version ${this.words[0]}, expected ${LAYOUT_VERSION}`)
+    this.workers = this.words[1] ?? 0
+    this.slots = this.words[2] ?? 0
+    this.workerStride = this.slots * TALLY_WORDS
+  }
+
+  /** Index of the first word of a slot. */
+  slotWord(slot: number): number {
+    return HEADER_WORDS + slot * SLOT_WORDS
+  }
+
+  /** Index of the first word of a worker's tally of a slot; always even. */
+  tallyWord(slot: number, worker: number): number {
+    return HEADER_WORDS + this.slots * SLOT_WORDS + worker * this.workerStride + slot * TALLY_WORDS
+  }
+
+  /** Only for a slot that nobody uses. */
+  clear(slot: number): void {
+    const at = this.slotWord(slot)
+    for (let word = at; word < at + SLOT_WORDS; word++) Atomics.store(this.words, word, 0)
+    for (let worker = 0; worker < this.workers; worker++) {
+      const tally = this.tallyWord(slot, worker)
+      for (let word = tally; word < tally + TALLY_WORDS; word++) Atomics.store(this.words, word, 0)
+    }
+  }
+
+  inFlight(slot: number): number {
+    let sum = 0
+    let word = this.tallyWord(slot, 0) + TALLY_IN_FLIGHT
+    for (let worker = 0; worker < this.workers; worker++, word += this.workerStride) sum += Atomics.load(this.words, word)
+    return sum
+  }
+
+  /** Sum over all workers of one of the totals. */
+  total(slot: number, kind: typeof TALLY_REQUESTS | typeof TALLY_FAILURES): number {
+    let sum = 0
+    for (let worker = 0; worker < this.workers; worker++) sum += this.doubles[this.tallyWord(slot, worker) / 2 + kind] ?? 0
+    return sum
+  }
+
+  /** Takes back what a dead worker had in flight. */
+  clearInFlight(worker: number): void {
+    for (let slot = 0; slot < this.slots; slot++) Atomics.store(this.words, this.tallyWord(slot, worker) + TALLY_IN_FLIGHT, 0)
+  }
+}

@@ -1,0 +1,217 @@
+import { type EndpointState, NOT_ASIDE, type Outcome } from './endpoint.ts'
+import {
+  type EndpointSegment,
+  SLOT_CHANGES,
+  SLOT_FAILS,
+  SLOT_MARK,
+  SLOT_PENALTY,
+  SLOT_WINDOW_AT,
+  TALLY_FAILURES,
+  TALLY_IN_FLIGHT,
+  TALLY_REQUESTS,
+} from './endpoint-segment.ts'
+import type { ChangeCount } from './picker.ts'
+
+/** When failures put an endpoint aside; null is never. */
+export type Ejection = { readonly maxFails: number; readonly failTimeoutMs: number } | null
+
+/**
+ * A mark is 0 while the endpoint is in normal use. Otherwise its low two bits say which of these it is, and the other thirty say
+ * since when: milliseconds, modulo 2^30 (12 days). One word holds both so that one compare-and-swap moves between states:
+ *
+ *        maxFails failures             failTimeout passed, one caller wins
+ *   0 ---------------------> ASIDE ----------------------------------------> TRIAL --(success)--> 0
+ *                              ^                                              |  ^ |
+ *                              +-----------------(failure)--------------------+  +-+ failTimeout passed without an answer
+ */
+const ASIDE = 1
+const TRIAL = 2
+
+/** Threads take the time at different moments; a mark this far in the future is still believed, one further off is from long ago. */
+const MAX_SKEW_MS = 60_000
+/** Half the range of a mark's time, less the skew: about six days. */
+const MAX_FAIL_TIMEOUT_MS = 2 ** 29 - 1 - MAX_SKEW_MS
+
+function createMark(nowMs: number, kind: number): number {
+  return (nowMs << 2) | kind
+}
+
+/** Milliseconds since the mark, from -2^29 to 2^29. */
+function markAgeMs(mark: number, nowMs: number): number {
+  return ((nowMs << 2) - (mark & ~3)) >> 2
+}
+
+/** The words of a service that all its endpoints share. */
+export class ServiceChanges implements ChangeCount {
+  readonly #words: Int32Array
+  readonly #index: number
+
+  constructor(segment: EndpointSegment, slot: number) {
+    this.#words = segment.words
+    this.#index = segment.slotWord(slot) + SLOT_CHANGES
+  }
+
+  get count(): number {
+    return Atomics.load(this.#words, this.#index)
+  }
+
+  /** After the change, never before: who reads the new count must see what it announces. */
+  announce(): void {
+    Atomics.add(this.#words, this.#index, 1)
+  }
+}
+
+/**
+ * One worker's view of an endpoint's slot. Passive failure counting after nginx's max_fails and fail_timeout: `maxFails` failures
+ * in a row within `failTimeoutMs` put the endpoint aside for `failTimeoutMs`; then one request in each `failTimeoutMs`, over all
+ * workers, tries it. A success brings it back, a failure puts it aside again at once, and a trial that never reports gives way
+ * to the next after failTimeout. Answers that arrive between being put aside and the trial are to requests sent before: they say
+ * nothing new and change nothing.
+ *
+ * Each failure takes `weight / maxFails` (rounded up) off the effective weight, each success gives 1 back. It stays at 1 at
+ * least: at 0 the endpoint would get no request, so no success, so never its weight back.
+ */
+export class SharedEndpointState implements EndpointState {
+  readonly #segment: EndpointSegment
+  readonly #words: Int32Array
+  readonly #doubles: Float64Array
+  readonly #changes: ServiceChanges
+  readonly #localSlot: number
+  readonly #slot: number
+  readonly #tally: number
+  readonly #totals: number
+  readonly #weight: number
+  /** 0 when ejection is off. */
+  readonly #maxFails: number
+  readonly #failTimeoutMs: number
+  readonly #penaltyStep: number
+  readonly #maxPenalty: number
+
+  constructor(segment: EndpointSegment, localSlot: number, worker: number, changes: ServiceChanges, weight: number, ejection: Ejection) {
+    this.#segment = segment
+    this.#words = segment.words
+    this.#doubles = segment.doubles
+    this.#changes = changes
+    this.#localSlot = localSlot
+    this.#slot = segment.slotWord(localSlot)
+    this.#tally = segment.tallyWord(localSlot, worker)
+    this.#totals = this.#tally / 2
+    this.#weight = weight
+    this.#maxFails = ejection === null ? 0 : Math.max(0, ejection.maxFails)
+    this.#failTimeoutMs = ejection === null ? 0 : Math.min(Math.max(1, ejection.failTimeoutMs), MAX_FAIL_TIMEOUT_MS)
+    this.#penaltyStep = this.#maxFails === 0 ? 0 : Math.ceil(weight / this.#maxFails)
+    this.#maxPenalty = Math.max(0, Math.ceil(weight) - 1)
+    if (this.#maxFails > 0) this.#lowerPenalty()
+  }
+
+  get inFlight(): number {
+    return this.#segment.inFlight(this.#localSlot)
+  }
+
+  get effectiveWeight(): number {
+    if (this.#maxFails === 0) return this.#weight
+    const penalty = Atomics.load(this.#words, this.#slot + SLOT_PENALTY)
+    return this.#weight - Math.max(0, Math.min(penalty, this.#maxPenalty))
+  }
+
+  asideMs(nowMs: number): number {
+    const mark = Atomics.load(this.#words, this.#slot + SLOT_MARK)
+    return mark === 0 || this.#maxFails === 0 ? NOT_ASIDE : this.#waitMs(mark, nowMs)
+  }
+
+  isAvailable(nowMs: number): boolean {
+    return this.asideMs(nowMs) <= 0
+  }
+
+  admit(nowMs: number): boolean {
+    const mark = Atomics.load(this.#words, this.#slot + SLOT_MARK)
+    if (mark === 0 || this.#maxFails === 0) return true
+    return this.#waitMs(mark, nowMs) === 0 && this.#swapMark(mark, createMark(nowMs, TRIAL))
+  }
+
+  begin(): void {
+    Atomics.add(this.#words, this.#tally + TALLY_IN_FLIGHT, 1)
+    this.#doubles[this.#totals + TALLY_REQUESTS]! += 1
+  }
+
+  end(outcome: Outcome, nowMs: number): void {
+    Atomics.sub(this.#words, this.#tally + TALLY_IN_FLIGHT, 1)
+    if (outcome === 'failure') {
+      this.#doubles[this.#totals + TALLY_FAILURES]! += 1
+      if (this.#maxFails > 0) this.#onFailure(nowMs)
+    } else if (outcome === 'success' && this.#maxFails > 0) {
+      this.#onSuccess()
+    }
+  }
+
+  #onSuccess(): void {
+    const mark = Atomics.load(this.#words, this.#slot + SLOT_MARK)
+    if (mark !== 0) {
+      if ((mark & 3) !== TRIAL) return
+      // Counted from zero before anybody may see the endpoint in normal use.
+      Atomics.store(this.#words, this.#slot + SLOT_FAILS, 0)
+      if (!this.#swapMark(mark, 0)) return
+    } else if (Atomics.load(this.#words, this.#slot + SLOT_FAILS) !== 0) {
+      Atomics.store(this.#words, this.#slot + SLOT_FAILS, 0)
+    }
+    if (Atomics.load(this.#words, this.#slot + SLOT_PENALTY) !== 0) this.#addPenalty(-1)
+  }
+
+  #onFailure(nowMs: number): void {
+    const mark = Atomics.load(this.#words, this.#slot + SLOT_MARK)
+    if (mark !== 0) {
+      if ((mark & 3) === TRIAL) this.#swapMark(mark, createMark(nowMs, ASIDE))
+      return
+    }
+    this.#addPenalty(this.#penaltyStep)
+    this.#openWindow(nowMs)
+    if (Atomics.add(this.#words, this.#slot + SLOT_FAILS, 1) + 1 >= this.#maxFails) this.#swapMark(0, createMark(nowMs, ASIDE))
+  }
+
+  /**
+   * Starts counting anew when the window is over. Of several workers that see this at the same moment one does it; a failure
+   * another of them counts in that instant may still fall into the old window.
+   */
+  #openWindow(nowMs: number): void {
+    const index = this.#slot + SLOT_WINDOW_AT
+    const startedAt = Atomics.load(this.#words, index)
+    const ageMs = (nowMs - startedAt) | 0
+    const isFirst = Atomics.load(this.#words, this.#slot + SLOT_FAILS) === 0
+    if (!isFirst && ageMs < this.#failTimeoutMs && ageMs > -MAX_SKEW_MS) return
+    if (Atomics.compareExchange(this.#words, index, startedAt, nowMs | 0) !== startedAt || isFirst) return
+    Atomics.store(this.#words, this.#slot + SLOT_FAILS, 0)
+  }
+
+  /** What is left of failTimeout since the mark; 0 when it is over. */
+  #waitMs(mark: number, nowMs: number): number {
+    const ageMs = markAgeMs(mark, nowMs)
+    return ageMs < this.#failTimeoutMs && ageMs > -MAX_SKEW_MS ? this.#failTimeoutMs - ageMs : 0
+  }
+
+  #swapMark(from: number, to: number): boolean {
+    if (Atomics.compareExchange(this.#words, this.#slot + SLOT_MARK, from, to) !== from) return false
+    this.#changes.announce()
+    return true
+  }
+
+  /**
+   * Adds first and takes back what went beyond the bounds, so that no worker has to try again and nothing is lost; for that
+   * moment the word may be out of bounds, which is why `effectiveWeight` clamps what it reads.
+   */
+  #addPenalty(amount: number): void {
+    const index = this.#slot + SLOT_PENALTY
+    const after = Atomics.add(this.#words, index, amount) + amount
+    let excess = 0
+    if (amount > 0 && after > this.#maxPenalty) excess = Math.min(amount, after - this.#maxPenalty)
+    else if (amount < 0 && after < 0) excess = Math.max(amount, after)
+    if (excess !== 0) Atomics.sub(this.#words, index, excess)
+    if (excess !== amount) this.#changes.announce()
+  }
+
+  /** A penalty from before a reload that lowered the weight counts for no more than the weight allows. */
+  #lowerPenalty(): void {
+    const index = this.#slot + SLOT_PENALTY
+    const penalty = Atomics.load(this.#words, index)
+    if (penalty > this.#maxPenalty) Atomics.compareExchange(this.#words, index, penalty, this.#maxPenalty)
+  }
+}

@@ -1,0 +1,260 @@
+import { randomBytes } from 'node:crypto'
+import { parentPort, workerData } from 'node:worker_threads'
+import { systemClock, systemRandom } from './base/clock.ts'
+import { SharedCounts } from './base/shared-counts.ts'
+import { TimerWheel } from './base/timers.ts'
+import type { AccessLogConfig, FunctionRef, GatewayConfig } from './config/types.ts'
+import { HttpListener } from './listener/server.ts'
+import { compileAccessLog } from './observe/access-log.ts'
+import { createCounter } from './observe/handles.ts'
+import { LogWriter } from './observe/log-writer.ts'
+import type { LogFields } from './observe/log.ts'
+import { WorkerMetrics } from './observe/metrics.ts'
+import { METRICS } from './observe/names.ts'
+import { startEventLoopDelay } from './observe/process-metrics.ts'
+import { createGatewayErrorMetrics } from './observe/request-metrics.ts'
+import { ExchangeEntry } from './proxy/access-entry.ts'
+import { Proxy } from './proxy/handle.ts'
+import type { ListenerRuntime, ProxyContext } from './proxy/runtime.ts'
+import { type FunctionLookup, type PreparedSnapshot, SnapshotBuilder } from './proxy/snapshot.ts'
+import { createRouteTable } from './route/table.ts'
+import { EndpointStates } from './service/endpoint-states.ts'
+import type { FromWorker, PrepareMessage, ToWorker, WorkerStart } from './worker-protocol.ts'
+
+/** A configuration that is compiled and whose new listeners are bound, waiting for `commit`. */
+interface Pending {
+  readonly message: PrepareMessage
+  readonly prepared: PreparedSnapshot
+  readonly listeners: Map<string, HttpListener>
+  readonly opened: HttpListener[]
+}
+
+/** One worker thread: listeners, data path, and nothing else. The main thread tells it what to serve. */
+class Worker {
+  readonly #start: WorkerStart
+  readonly #post: (message: FromWorker) => void
+  readonly #wheel = new TimerWheel(systemClock)
+  readonly #connections: SharedCounts
+  readonly #metrics: WorkerMetrics
+  readonly #context: ProxyContext
+  readonly #proxy: Proxy
+  readonly #states: EndpointStates
+  readonly #builder: SnapshotBuilder
+  readonly #eventLoop
+  readonly #publishing: NodeJS.Timeout
+  #listeners = new Map<string, HttpListener>()
+  #pending: Pending | null = null
+  #config: GatewayConfig | null = null
+  #accessLog: LogWriter | null = null
+
+  constructor(start: WorkerStart, post: (message: FromWorker) => void) {
+    this.#start = start
+    this.#post = post
+    this.#connections = new SharedCounts(start.connections, start.workers)
+    this.#metrics = new WorkerMetrics({ announce: (announcement) => post({ type: 'metrics', announcement }) })
+    this.#context = {
+      clock: systemClock,
+      random: systemRandom,
+      wheel: this.#wheel,
+      errors: createGatewayErrorMetrics(this.#metrics),
+      nextRequestId: createRequestIds(),
+      accessLog: null,
+      onDefect: (error, where) => this.#log('error', `${where} failed`, { error: describe(error) }),
+      snapshot: { generation: 0, routes: createRouteTable([]), listeners: new Map() },
+    }
+    this.#proxy = new Proxy(this.#context)
+    this.#states = new EndpointStates({ segments: [], slots: {} }, start.worker)
+    this.#builder = new SnapshotBuilder({
+      worker: start.worker,
+      workers: start.workers,
+      clock: systemClock,
+      random: systemRandom,
+      wheel: this.#wheel,
+      registry: this.#metrics,
+      states: this.#states,
+    })
+    this.#eventLoop = startEventLoopDelay(this.#metrics, start.worker)
+    this.#publishing = setInterval(() => this.#eventLoop.publish(), 1000)
+  }
+
+  async receive(message: ToWorker): Promise<void> {
+    switch (message.type) {
+      case 'prepare':
+        return this.#prepare(message)
+      case 'commit':
+        return this.#commit()
+      case 'rollback':
+        return this.#rollback()
+      case 'reopen-logs':
+        return this.#accessLog?.reopen()
+      case 'drain':
+        return this.#drain(message.timeoutMs)
+    }
+  }
+
+  async #prepare(message: PrepareMessage): Promise<void> {
+    const { config, generation } = message
+    const opened: HttpListener[] = []
+    try {
+      this.#states.update(message.layout)
+      const functions = await createFunctionLookup(message)
+      const listeners = new Map<string, HttpListener>()
+      const ports = new Map<string, number>()
+      for (const { name, address } of Object.values(config.listeners)) ports.set(name, message.ports[name] ?? address.port)
+      // Compiled before any socket is opened: a mistake must show first. Again only when the system chose a port.
+      let prepared = this.#builder.prepare(config, generation, { ports, functions, events: this.#proxy })
+      let isPortChosen = false
+      for (const { name, address } of Object.values(config.listeners)) {
+        const open = this.#listeners.get(name)
+        if (open !== undefined && this.#isSameAddress(name, config)) {
+          listeners.set(name, open)
+          continue
+        }
+        const listener = this.#createListener(prepared.snapshot.listeners.get(name) as ListenerRuntime, message.rows[name] ?? 0)
+        opened.push(listener)
+        listeners.set(name, listener)
+        const wanted = ports.get(name) ?? 0
+        const port = await listener.listen(address.host, wanted)
+        ports.set(name, port)
+        if (port !== wanted) isPortChosen = true
+      }
+      if (isPortChosen) prepared = this.#builder.prepare(config, generation, { ports, functions, events: this.#proxy })
+      // A new listener serves from the moment it is bound; nobody knows it yet, and it has a complete snapshot from here on.
+      for (const listener of opened) listener.listener = prepared.snapshot.listeners.get(listener.listener.name) as ListenerRuntime
+      this.#pending = { message, prepared, listeners, opened }
+      this.#post({ type: 'prepared', generation, ports: Object.fromEntries(ports) })
+    } catch (error) {
+      for (const listener of opened) void listener.drain(0)
+      this.#post({ type: 'refused', generation, message: error instanceof Error ? error.message : String(error) })
+    }
+  }
+
+  #createListener(runtime: ListenerRuntime, row: number): HttpListener {
+    const { worker, workers } = this.#start
+    return new HttpListener({
+      runtime,
+      events: this.#proxy,
+      wheel: this.#wheel,
+      now: systemClock.now,
+      worker,
+      workers,
+      connections: this.#connections,
+      row,
+    })
+  }
+
+  #isSameAddress(name: string, config: GatewayConfig): boolean {
+    const before = this.#config?.listeners[name]?.address
+    const after = config.listeners[name]?.address
+    return before !== undefined && after !== undefined && before.host === after.host && before.port === after.port
+  }
+
+  #commit(): void {
+    const pending = this.#pending
+    if (pending === null) return
+    this.#pending = null
+    const { message, prepared, listeners } = pending
+    this.#configureAccessLog(this.#config?.accessLog ?? null, message.config.accessLog)
+    this.#context.snapshot = prepared.snapshot
+    for (const [name, listener] of listeners) listener.listener = prepared.snapshot.listeners.get(name) as ListenerRuntime
+    for (const [name, listener] of this.#listeners) {
+      if (listeners.get(name) !== listener) void listener.drain(message.config.drainTimeoutMs)
+    }
+    this.#listeners = listeners
+    this.#config = message.config
+    prepared.commit()
+    this.#post({ type: 'committed', generation: message.generation })
+  }
+
+  #rollback(): void {
+    for (const listener of this.#pending?.opened ?? []) void listener.drain(0)
+    this.#pending = null
+  }
+
+  #configureAccessLog(before: AccessLogConfig | null, after: AccessLogConfig | null): void {
+    if (after === null) {
+      this.#context.accessLog = null
+      void this.#accessLog?.close()
+      this.#accessLog = null
+      return
+    }
+    if (before?.path !== after.path || this.#accessLog === null) {
+      const writer = this.#openAccessLog(after.path)
+      void this.#accessLog?.close()
+      this.#accessLog = writer
+    }
+    const writer = this.#accessLog
+    if (writer === null) return
+    const format = compileAccessLog(after.format)
+    const entry = new ExchangeEntry()
+    this.#context.accessLog = (x, durationMs, status) => {
+      writer.write(format(entry.set(x, systemClock.wallClock(), durationMs, status)))
+    }
+  }
+
+  #openAccessLog(path: string): LogWriter | null {
+    try {
+      return new LogWriter({
+        path,
+        schedule: (callback, delayMs) => {
+          const timer = setTimeout(callback, delayMs)
+          return () => clearTimeout(timer)
+        },
+        dropped: createCounter(this.#metrics, METRICS.accessLogDropped, {}),
+        onError: (error) => this.#log('error', 'the access log cannot be written', { error: describe(error) }),
+      })
+    } catch (error) {
+      this.#log('error', 'the access log cannot be opened; requests are not logged', { error: describe(error) })
+      return null
+    }
+  }
+
+  async #drain(timeoutMs: number): Promise<void> {
+    await Promise.all([...this.#listeners.values()].map((listener) => listener.drain(timeoutMs)))
+    this.#builder.close()
+    await this.#accessLog?.flush()
+    clearInterval(this.#publishing)
+    this.#eventLoop.stop()
+    this.#wheel.stop()
+    this.#post({ type: 'drained' })
+  }
+
+  #log(level: 'debug' | 'info' | 'warn' | 'error', message: string, fields: LogFields): void {
+    this.#post({ type: 'log', level, message, fields: { worker: this.#start.worker, ...fields } })
+  }
+}
+
+/** Errors cross threads as text: a structured clone drops what makes them useful. */
+function describe(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error)
+}
+
+/** Ids that no other worker or gateway makes: 64 random bits for the thread, then a count. */
+function createRequestIds(): () => string {
+  const prefix = randomBytes(8).toString('hex')
+  let count = 0
+  return () => `${prefix}-${(count++).toString(36)}`
+}
+
+/** Custom filters stand in the module of the configuration; each generation imports it anew. */
+async function createFunctionLookup({ module, generation, env }: PrepareMessage): Promise<FunctionLookup> {
+  if (module === null) return () => undefined
+  const namespace: { default?: unknown } = await import(`${module}?generation=${generation}`)
+  const exported = namespace.default
+  const root: unknown = typeof exported === 'function' ? await exported({ env }) : await exported
+  return (ref: FunctionRef) => {
+    let value = root
+    for (const key of ref.path) value = (value as Record<string | number, unknown> | null | undefined)?.[key]
+    return value
+  }
+}
+
+if (parentPort !== null) {
+  const port = parentPort
+  const worker = new Worker(workerData as WorkerStart, (message) => port.postMessage(message))
+  // One message at a time: a prepare that is still binding must not be overtaken by what follows.
+  let last: Promise<void> = Promise.resolve()
+  port.on('message', (message: ToWorker) => {
+    last = last.then(() => worker.receive(message))
+  })
+}

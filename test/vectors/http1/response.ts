@@ -1,0 +1,100 @@
+/** Response heads: RFC 9112 section 4 and the framing rules as a client applies them. */
+import { CONNECTION_CLOSE, CONNECTION_KEEP_ALIVE, HEAD_INCOMPLETE, HEAD_INVALID, HEAD_TOO_LARGE } from '../../../src/codec/http1/head.ts'
+import { accept, type HeadVector, ok, refuse } from './vector.ts'
+
+const ZERO = '0\r\n\r\n'
+const status = (line: string): string => `${line}\r\nContent-Length: 0\r\n\r\n`
+
+export const RESPONSE: readonly HeadVector[] = [
+  // Status lines that must pass.
+  accept('a plain 200', status('HTTP/1.1 200 OK'), { status: 200, reason: 'OK', minor: 1, contentLength: 0 }),
+  accept('HTTP/1.0', status('HTTP/1.0 200 OK'), { minor: 0 }),
+  accept('an empty reason phrase', status('HTTP/1.1 200 '), { status: 200, reason: '' }),
+  accept('no reason phrase and no space', status('HTTP/1.1 200'), { status: 200, reason: '' }),
+  accept('a reason of several words', status('HTTP/1.1 404 Nothing to see  here'), { reason: 'Nothing to see  here' }),
+  accept('a reason with a tab and obs-text', status('HTTP/1.1 200 caf\xe9\tbar'), { reason: 'caf\xe9\tbar' }),
+  accept('a reason with digits and colons', status('HTTP/1.1 200 200: OK'), { reason: '200: OK' }),
+  accept('100 Continue', 'HTTP/1.1 100 Continue\r\n\r\n', { status: 100, contentLength: -1 }),
+  accept('103 with fields and a final response behind', 'HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n', { status: 103, rest: 'HTTP/1.1 204 No Content\r\n\r\n' }),
+  accept('101', 'HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n', { status: 101 }),
+  accept('204', 'HTTP/1.1 204 No Content\r\n\r\n', { status: 204 }),
+  accept('304 with a length', 'HTTP/1.1 304 Not Modified\r\nContent-Length: 10\r\n\r\n', { status: 304, contentLength: 10 }),
+  accept('an unregistered status', status('HTTP/1.1 299 Odd'), { status: 299 }),
+  accept('status 599', status('HTTP/1.1 599 x'), { status: 599 }),
+  accept('status 999', status('HTTP/1.1 999 x'), { status: 999 }),
+  accept('no fields: body until close', 'HTTP/1.1 200 OK\r\n\r\nbody', { contentLength: -1, chunked: false, fields: [], rest: 'body' }),
+  accept('the shortest response', 'HTTP/1.1 200\r\n\r\n', { status: 200, fields: [] }),
+
+  // Status lines that must not.
+  refuse('status 099', status('HTTP/1.1 099 x'), HEAD_INVALID),
+  refuse('status 000', status('HTTP/1.1 000 x'), HEAD_INVALID),
+  refuse('a status of two digits', status('HTTP/1.1 20 OK'), HEAD_INVALID),
+  refuse('a status of four digits', status('HTTP/1.1 2000 OK'), HEAD_INVALID),
+  refuse('a status with a sign', status('HTTP/1.1 +20 OK'), HEAD_INVALID),
+  refuse('a negative status', status('HTTP/1.1 -20 OK'), HEAD_INVALID),
+  refuse('a status with a letter', status('HTTP/1.1 2x0 OK'), HEAD_INVALID),
+  refuse('a status of characters behind 9', status('HTTP/1.1 2:0 OK'), HEAD_INVALID),
+  refuse('no status', status('HTTP/1.1'), HEAD_INVALID),
+  refuse('no status but a space', status('HTTP/1.1 '), HEAD_INVALID),
+  refuse('no status but a reason', status('HTTP/1.1 OK'), HEAD_INVALID),
+  refuse('two spaces before the status', status('HTTP/1.1  200 OK'), HEAD_INVALID),
+  refuse('a tab before the status', status('HTTP/1.1\t200 OK'), HEAD_INVALID),
+  refuse('a tab behind the status', status('HTTP/1.1 200\tOK'), HEAD_INVALID),
+  refuse('a space before the status line', status(' HTTP/1.1 200 OK'), HEAD_INVALID),
+  refuse('an empty line before the status line', status('\r\nHTTP/1.1 200 OK'), HEAD_INVALID),
+  refuse('HTTP/2.0', status('HTTP/2.0 200 OK'), HEAD_INVALID),
+  refuse('HTTP/1.2', status('HTTP/1.2 200 OK'), HEAD_INVALID),
+  refuse('HTTP/0.9', status('HTTP/0.9 200 OK'), HEAD_INVALID),
+  refuse('HTTP/1.10', status('HTTP/1.10 200 OK'), HEAD_INVALID),
+  refuse('a lower case protocol name', status('http/1.1 200 OK'), HEAD_INVALID),
+  refuse('ICY', status('ICY 200 OK'), HEAD_INVALID),
+  refuse('RTSP', status('RTSP/1.0 200 OK'), HEAD_INVALID),
+  refuse('a body without a head (HTTP/0.9)', '<html>hello there</html>', HEAD_INVALID),
+  refuse('a NUL in the reason', status('HTTP/1.1 200 O\0K'), HEAD_INVALID),
+  refuse('a DEL in the reason', status('HTTP/1.1 200 O\x7fK'), HEAD_INVALID),
+  refuse('a CR in the reason', status('HTTP/1.1 200 O\rK'), HEAD_INVALID),
+  refuse('an LF in the reason', status('HTTP/1.1 200 O\nK'), HEAD_INVALID),
+  refuse('a bare LF behind the status line', 'HTTP/1.1 200 OK\nContent-Length: 0\r\n\r\n', HEAD_INVALID),
+  refuse('a bare LF behind the status', 'HTTP/1.1 200\nContent-Length: 0\r\n\r\n', HEAD_INVALID),
+  refuse('CR CR LF behind the status line', 'HTTP/1.1 200 OK\r\r\nContent-Length: 0\r\n\r\n', HEAD_INVALID),
+  refuse('bare LFs everywhere', 'HTTP/1.1 200 OK\nContent-Length: 0\n\n', HEAD_INVALID),
+
+  // Fields and framing.
+  accept('Content-Length: 5', ok('Content-Length: 5', 'hello'), { contentLength: 5, rest: 'hello' }),
+  accept('chunked', ok('Transfer-Encoding: chunked', ZERO), { chunked: true, rest: ZERO }),
+  accept('chunked in odd case', ok('transfer-encoding:CHUNKED', ZERO), { chunked: true, rest: ZERO }),
+  accept('repeated fields', ok('Set-Cookie: a=1\r\nSet-Cookie: b=2\r\nContent-Length: 0'), { fields: [['Set-Cookie', 'a=1'], ['Set-Cookie', 'b=2'], ['Content-Length', '0']] }),
+  accept('a Host field in a response means nothing', ok('Host: a b\r\nHost: c\r\nContent-Length: 0')),
+  accept('close', ok('Connection: close'), { connection: CONNECTION_CLOSE }),
+  accept('keep-alive on 1.0', 'HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n', { minor: 0, connection: CONNECTION_KEEP_ALIVE }),
+  accept('1.0 without a length', 'HTTP/1.0 200 OK\r\n\r\nbody', { contentLength: -1, rest: 'body' }),
+  ...['', '+5', '-5', '0x5', '1_0', '5, 5', '5,5', '5, 6', '5 5', '5x', '1e1', '"5"', '\xa05', '9007199254740993'].map((value) =>
+    refuse(`Content-Length: ${JSON.stringify(value)}`, ok(`Content-Length: ${value}`, 'hello'), HEAD_INVALID),
+  ),
+  refuse('two equal Content-Length', ok('Content-Length: 5\r\nContent-Length: 5', 'hello'), HEAD_INVALID),
+  refuse('two different Content-Length', ok('Content-Length: 5\r\nContent-Length: 0', 'hello'), HEAD_INVALID),
+  refuse('Content-Length and Transfer-Encoding', ok('Content-Length: 5\r\nTransfer-Encoding: chunked', ZERO), HEAD_INVALID),
+  refuse('Transfer-Encoding and Content-Length', ok('Transfer-Encoding: chunked\r\nContent-Length: 5', ZERO), HEAD_INVALID),
+  refuse('Transfer-Encoding on 1.0', 'HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n', HEAD_INVALID),
+  ...['', 'identity', 'gzip', 'gzip, chunked', 'chunked, gzip', 'chunked, chunked', ',chunked', 'chunked,', 'xchunked', '\x0bchunked', '\xa0chunked'].map((value) =>
+    refuse(`Transfer-Encoding: ${JSON.stringify(value)}`, ok(`Transfer-Encoding: ${value}`, ZERO), HEAD_INVALID),
+  ),
+  refuse('a folded line', ok('X: a\r\n b\r\nContent-Length: 0'), HEAD_INVALID),
+  refuse('a space before the colon', ok('X : a\r\nContent-Length: 0'), HEAD_INVALID),
+  refuse('a space before the first name', 'HTTP/1.1 200 OK\r\n X: a\r\n\r\n', HEAD_INVALID),
+  refuse('an empty name', ok(': a\r\nContent-Length: 0'), HEAD_INVALID),
+  refuse('no colon', ok('X\r\nContent-Length: 0'), HEAD_INVALID),
+  refuse('a bare LF in the fields', ok('X: a\nContent-Length: 0'), HEAD_INVALID),
+  refuse('a bare CR in the fields', ok('X: a\rContent-Length: 0'), HEAD_INVALID),
+  refuse('a NUL in a value', ok('X: a\0\r\nContent-Length: 0'), HEAD_INVALID),
+  refuse('a space in a name', ok('X Y: a\r\nContent-Length: 0'), HEAD_INVALID),
+  refuse('a bare LF as the empty line', 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\n', HEAD_INVALID),
+
+  // Limits and beginnings.
+  refuse('too many fields', ok('A: 1\r\nB: 2\r\nC: 3'), HEAD_TOO_LARGE, { headers: 2 }),
+  refuse('an endless reason', `HTTP/1.1 200 ${'x'.repeat(300)}`, HEAD_TOO_LARGE, { headBytes: 200 }),
+  refuse('a head above the limit', ok(`X: ${'v'.repeat(300)}`), HEAD_TOO_LARGE, { headBytes: 200 }),
+  ...['', 'H', 'HTTP/1.', 'HTTP/1.1', 'HTTP/1.1 ', 'HTTP/1.1 2', 'HTTP/1.1 200', 'HTTP/1.0 200 ', 'HTTP/1.1 200 O', 'HTTP/1.1 200 OK\r', 'HTTP/1.1 200 OK\r\n', 'HTTP/1.1 200 OK\r\n\r'].map((text) =>
+    refuse(`the beginning ${JSON.stringify(text)}`, text, HEAD_INCOMPLETE),
+  ),
+]
