@@ -20,6 +20,9 @@ import type { Row, Scenario, ScenarioResult } from './types.ts'
 const BENCH = import.meta.dirname
 const DOCUMENT = join(BENCH, '..', 'docs', 'benchmarks.md')
 
+/** Characters of the reason why a row failed; a log can be long. */
+const MOST_REASON = 500
+
 /** Runs the benchmark and gives the exit code: 0 fine, 1 something failed or is invalid, 2 wrong usage. */
 async function main(args: readonly string[]): Promise<number> {
   let options: Options | null
@@ -83,7 +86,7 @@ async function measureScenario(scenario: Scenario, field: Field, upstream: Upstr
       rows.push(row)
       console.log(`  ${ratiosInWords(row)}`)
     } catch (error) {
-      const reason = (error as Error).message.replaceAll(/\s*\n\s*/g, ' ')
+      const reason = (error as Error).message.replaceAll(/\s*\n\s*/g, ' ').slice(0, MOST_REASON)
       rows.push({ outcome: 'failed', against, title: theirs.title, reason })
       console.log(`${progress}: failed, ${reason}`)
     }
@@ -122,7 +125,13 @@ function warnWhenBusy({ loadAverage, cpus }: Machine): void {
     console.log(`Note: the load average is ${loadAverage}: something else runs here, and every figure will show it.`)
 }
 
+/** A section with a failed row stays as it was: the last good figures are worth more than the log of a program that did not start. */
 function writeSection(result: ScenarioResult, machine: Machine, options: Options): void {
+  const measured = result.rows.some((row) => row.outcome === 'measured')
+  if (!measured || result.rows.some((row) => row.outcome === 'failed')) {
+    console.error(`bench: ${result.scenario.name}: not written, ${measured ? 'a row failed' : 'nothing was measured'}`)
+    return
+  }
   const text = renderSection(result, machine, options)
   writeFileSync(DOCUMENT, replaceRegion(readFileSync(DOCUMENT, 'utf8'), result.scenario.name, text))
 }

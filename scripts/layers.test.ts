@@ -57,6 +57,16 @@ test('src imports nothing from tests or scripts', (t) => {
   assert.match(violations[1]!, /a\.ts:2: src\/base\/b\.test\.ts is a test/)
 })
 
+test('what the package ships may be named from src', (t) => {
+  const violations = check(t, {
+    'package.json': '{"files":["examples/demo"]}',
+    'src/command/a.ts': "new URL('../../package.json', import.meta.url)\nnew URL('../../examples/demo/a.yaml', import.meta.url)\n",
+    'src/command/b.ts': "new URL('../../examples/other/a.yaml', import.meta.url)\n",
+  })
+  assert.equal(violations.length, 1)
+  assert.match(violations[0]!, /b\.ts:1: src must not import examples\/other\/a\.yaml/)
+})
+
 test('an import cycle is named once with its path; a type-only import does not close one', (t) => {
   const violations = check(t, {
     'src/base/a.ts': "import './b.ts'",

@@ -28,6 +28,7 @@ export const LAYERS: readonly (readonly string[])[] = [
   ['proxy'],
   ['listener', 'rpc'],
   ['discovery', 'admin'],
+  ['worker-protocol.ts'],
   ['worker.ts'],
   ['gateway.ts'],
   ['command'],
@@ -83,15 +84,27 @@ export const LONG_FILES: Readonly<Record<string, string>> = {
 export function checkStructure(root: string): Violation[] {
   const sources = listFiles(root, 'src', (path) => path.endsWith('.ts')).map((file) => readSource(root, file))
   const code = sources.filter((source) => !isTest(source.file))
+  const manifest = readManifest(root)
   return [
-    ...code.flatMap(checkLayer),
+    ...code.flatMap((source) => checkLayer(source, manifest)),
     ...code.flatMap(checkBannedCalls),
     ...code.flatMap(checkDataPathModules),
-    ...checkPackages(code, root),
+    ...checkPackages(code, manifest),
     ...checkCycles(code),
     ...checkLengths(root),
     ...checkMap(sources, root),
   ]
+}
+
+/** The parts of package.json that are looked at here. */
+interface Manifest {
+  dependencies?: Record<string, string>
+  peerDependencies?: Record<string, string>
+  files?: string[]
+}
+
+function readManifest(root: string): Manifest {
+  return JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as Manifest
 }
 
 interface Source {
@@ -120,7 +133,7 @@ function rankOf(layer: string): number {
   return LAYERS.findIndex((names) => names.includes(layer))
 }
 
-function checkLayer(source: Source): Violation[] {
+function checkLayer(source: Source, manifest: Manifest): Violation[] {
   const layer = layerOf(source.file)
   const rank = rankOf(layer)
   if (rank === -1)
@@ -131,8 +144,7 @@ function checkLayer(source: Source): Violation[] {
     if (imported === null) continue
     const report = (message: string) => violations.push({ file: source.file, line, message })
     if (!imported.startsWith('src/')) {
-      // The version in package.json is the one thing outside src that ships with it.
-      if (imported !== 'package.json') report(`src must not import ${imported}: it is not part of the package`)
+      if (!isShipped(imported, manifest)) report(`src must not import ${imported}: it is not in the files of package.json`)
     } else if (isTest(imported)) report(`${imported} is a test: only tests may import it`)
     else if (layerOf(imported) !== layer && rankOf(layerOf(imported)) >= rank) {
       report(
@@ -141,6 +153,11 @@ function checkLayer(source: Source): Violation[] {
     }
   }
   return violations
+}
+
+/** Whether a file outside src is in the published package. The sources themselves are there in compiled form. */
+function isShipped(file: string, { files = [] }: Manifest): boolean {
+  return file === 'package.json' || files.some((entry) => file === entry || file.startsWith(`${entry}/`))
 }
 
 /** The path of a relative import from the top folder, or null for a package. */
@@ -181,9 +198,8 @@ function checkDataPathModules(source: Source): Violation[] {
     }))
 }
 
-function checkPackages(sources: Source[], root: string): Violation[] {
-  const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as Record<string, Record<string, string> | undefined>
-  const shipped = new Set([...Object.keys(manifest['dependencies'] ?? {}), ...Object.keys(manifest['peerDependencies'] ?? {})])
+function checkPackages(sources: Source[], manifest: Manifest): Violation[] {
+  const shipped = new Set([...Object.keys(manifest.dependencies ?? {}), ...Object.keys(manifest.peerDependencies ?? {})])
   const violations: Violation[] = []
   for (const { file, imports } of sources) {
     for (const { specifier, line } of imports) {

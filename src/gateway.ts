@@ -4,7 +4,7 @@ import type { AdminSource, Readiness, ReloadResult, WorkerInfo } from './admin/s
 import { systemClock } from './base/clock.ts'
 import { SharedCounts } from './base/shared-counts.ts'
 import { diffConfig } from './config/diff.ts'
-import type { LoadResult } from './config/load.ts'
+import type { ConfigProblem, LoadResult } from './config/load.ts'
 import type { GatewayConfig } from './config/types.ts'
 import { createCounter, createGauge } from './observe/handles.ts'
 import type { Log } from './observe/log.ts'
@@ -156,7 +156,7 @@ class RunningGateway implements Gateway {
   async #reload(): Promise<ReloadResult> {
     const { log, reload } = this.#options
     const { registry } = this.#metrics
-    if (this.#stopping !== null) return { ok: false, problems: [{ message: 'the gateway is stopping' }] }
+    if (this.#stopping !== null) return { ok: false, problems: [problemOf('the gateway is stopping')] }
     const loaded = await reload()
     if (!loaded.ok) {
       createCounter(registry, METRICS.configReloads, { result: 'rejected' }).add(1)
@@ -174,7 +174,7 @@ class RunningGateway implements Gateway {
     if (problem !== null) {
       createCounter(registry, METRICS.configReloads, { result: 'rejected' }).add(1)
       log.error('configuration not applied; the one before it stays in use', { problem })
-      return { ok: false, problems: [{ message: problem }] }
+      return { ok: false, problems: [problemOf(problem)] }
     }
     createCounter(registry, METRICS.configReloads, { result: 'applied' }).add(1)
     log.info(`configuration reloaded: ${diff.summary}`, { generation: this.#generation })
@@ -455,6 +455,11 @@ class RunningGateway implements Gateway {
 
 function formatAddress(host: string, port: number): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+}
+
+/** What goes wrong outside the configuration file has no place in it. */
+function problemOf(message: string): ConfigProblem {
+  return { file: '', line: 0, column: 0, path: '', message, sourceLine: '' }
 }
 
 function messageOf(error: unknown): string {

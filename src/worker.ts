@@ -3,6 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { systemClock, systemRandom } from './base/clock.ts'
 import { SharedCounts } from './base/shared-counts.ts'
 import { TimerWheel } from './base/timers.ts'
+import type { CustomFunction } from './config/filter-schema.ts'
 import type { AccessLogConfig, FunctionRef, GatewayConfig } from './config/types.ts'
 import { HttpListener } from './listener/server.ts'
 import { compileAccessLog } from './observe/access-log.ts'
@@ -72,6 +73,7 @@ class Worker {
       wheel: this.#wheel,
       registry: this.#metrics,
       states: this.#states,
+      onDefect: this.#context.onDefect,
     })
     this.#eventLoop = startEventLoopDelay(this.#metrics, start.worker)
     this.#publishing = setInterval(() => this.#eventLoop.publish(), 1000)
@@ -238,14 +240,19 @@ function createRequestIds(): () => string {
 
 /** Custom filters stand in the module of the configuration; each generation imports it anew. */
 async function createFunctionLookup({ module, generation, env }: PrepareMessage): Promise<FunctionLookup> {
-  if (module === null) return () => undefined
+  if (module === null) {
+    return (ref) => {
+      throw new Error(`no module to take the function ${ref.name} from`)
+    }
+  }
   const namespace: { default?: unknown } = await import(`${module}?generation=${generation}`)
   const exported = namespace.default
   const root: unknown = typeof exported === 'function' ? await exported({ env }) : await exported
   return (ref: FunctionRef) => {
     let value = root
     for (const key of ref.path) value = (value as Record<string | number, unknown> | null | undefined)?.[key]
-    return value
+    if (typeof value !== 'function') throw new Error(`there is no function at ${ref.path.join('.')}; the module must export the same each time`)
+    return value as CustomFunction
   }
 }
 

@@ -6,6 +6,10 @@ import { stop } from './processes.ts'
 import { BODY_BYTES, type Upstream } from './upstream.ts'
 import { runWrk } from './wrk.ts'
 
+/** A warm-up of that many seconds is over when the program has run for this share of them, or after so many turns. */
+const WARM_SHARE = 0.7
+const MOST_WARM_TURNS = 4
+
 /** Both contenders run side by side the whole time; only one has load at a time. */
 export async function measureLoadPair(scenario: LoadScenario, pair: Pair, upstream: Upstream, effort: Effort, onRound: OnRound) {
   const upstreamPort = scenario.body === 'small' ? upstream.smallPort : upstream.largePort
@@ -33,9 +37,14 @@ export async function measureLoadPair(scenario: LoadScenario, pair: Pair, upstre
   }
 }
 
-async function warmUp(scenario: LoadScenario, contender: Contender, { port }: RunningContender, effort: Effort): Promise<void> {
+/** Warm-up goes by CPU time: on a busy machine three seconds of load may be one second of running, too little for a compiler. */
+async function warmUp(scenario: LoadScenario, contender: Contender, { running, port }: RunningContender, effort: Effort): Promise<void> {
   const seconds = effort.warmupSeconds ?? contender.competitor.warmupSeconds
-  if (seconds > 0) await runWrk({ port, connections: scenario.connections, seconds, routes: contender.setup.routes })
+  const { connections } = scenario
+  const until = treeCpuSeconds(running.pid) + seconds * WARM_SHARE
+  for (let turn = 0; turn < MOST_WARM_TURNS && seconds > 0 && treeCpuSeconds(running.pid) < until; turn++) {
+    await runWrk({ port, connections, seconds, routes: contender.setup.routes })
+  }
 }
 
 async function measure(scenario: LoadScenario, contender: Contender, at: RunningContender, seconds: number): Promise<LoadSample> {

@@ -1,4 +1,5 @@
-import { redactSecrets } from '../observe/redact.ts'
+import type { ConfigProblem } from '../config/problem.ts'
+import { isSecretName, REDACTED, redactText } from '../observe/redact.ts'
 import { replyJson, replyProblem } from './reply.ts'
 import type { AdminResource } from './resource.ts'
 
@@ -15,7 +16,14 @@ export const reload: AdminResource = {
       title: 'Unprocessable Content',
       code: 'invalid_config',
       detail: `The configuration has ${count} ${count === 1 ? 'problem' : 'problems'}; the one before stays in use.`,
-      members: { problems: redactSecrets(result.problems) },
+      members: { problems: result.problems.map(withoutSecrets) },
     })
   },
+}
+
+/** The source line may be the very one that holds a password. */
+function withoutSecrets(problem: ConfigProblem): ConfigProblem {
+  const keys = problem.sourceLine.matchAll(/([\w-]+)["']?\s*:/g)
+  const hidden = keys.some((match) => isSecretName(match[1] ?? ''))
+  return { ...problem, message: redactText(problem.message), sourceLine: hidden ? REDACTED : redactText(problem.sourceLine) }
 }

@@ -95,7 +95,9 @@ describe('admin resources', () => {
 
   it('reload on POST, with the problems and 422 when the configuration is bad', async () => {
     let good = true
-    const problems = [{ file: 's.yaml', line: 3, column: 1, path: 'workrs', message: 'unknown key', suggestion: 'workers' }]
+    const problem = { file: 's.yaml', line: 3, column: 1, path: 'workrs', message: 'unknown key', sourceLine: 'workrs: 2' }
+    const secret = { ...problem, sourceLine: 'admin: { "token": hunter2, x: 1 }' }
+    const problems = [problem, secret]
     const { port } = await start({ reload: async () => (good ? { ok: true, generation: 7, changed: true } : { ok: false, problems }) })
     const applied = await call(port, '/reload', { method: 'POST' })
     assert.equal(applied.status, 200)
@@ -103,9 +105,9 @@ describe('admin resources', () => {
     good = false
     const rejected = await call(port, '/reload', { method: 'POST', body: 'ignored' })
     assert.equal(rejected.status, 422)
-    const problem = JSON.parse(rejected.body) as Record<string, unknown>
-    assert.equal(problem['code'], 'invalid_config')
-    assert.deepEqual(problem['problems'], problems)
+    const answer = JSON.parse(rejected.body) as Record<string, unknown>
+    assert.equal(answer['code'], 'invalid_config')
+    assert.deepEqual(answer['problems'], [problem, { ...secret, sourceLine: '[redacted]' }])
   })
 
   it('answer 500 without details when the gateway throws, and log it', async () => {

@@ -1,3 +1,5 @@
+import type { ConfigProblem } from '../config/problem.ts'
+
 /** What the admin listener asks of the running gateway. gateway.ts provides it; nothing here reaches into the data path. */
 export interface AdminSource {
   readiness(): Readiness
@@ -22,17 +24,7 @@ export interface VersionInfo {
 
 export type ReloadResult =
   | { readonly ok: true; readonly generation: number; readonly changed: boolean }
-  | { readonly ok: false; readonly problems: readonly ReloadProblem[] }
-
-/** One mistake in a configuration. `path` is dotted; lines and columns start at 1 and are missing where nothing can be pointed at. */
-export interface ReloadProblem {
-  readonly message: string
-  readonly path?: string
-  readonly file?: string
-  readonly line?: number
-  readonly column?: number
-  readonly suggestion?: string
-}
+  | { readonly ok: false; readonly problems: readonly ConfigProblem[] }
 
 export interface WorkerInfo {
   readonly id: number

@@ -36,6 +36,8 @@ describe('parseCidr', () => {
     [':::', /neither/],
     ['1:2:3:4:5:6:7', /neither/],
     ['1:2:3:4:5:6:7:8:9', /neither/],
+    ['1::2:3:4:5:6:7:8', /neither/],
+    ['1:2:3:4:5:6:7:8::', /neither/],
     ['1:2:3:4:5:6:7:1.2.3.4', /neither/],
     ['::12345', /neither/],
     ['[::1]', /neither/],
@@ -81,6 +83,14 @@ describe('createAddressSet', () => {
   it('holds nothing that is not an address', () => {
     const set = createAddressSet(['0.0.0.0/0', '::/0'])
     for (const text of ['', 'unix:', 'localhost', '1.2.3', '::g', '1.2.3.4%eth0']) assert.equal(set.has(text), false, text)
+  })
+
+  it('leaves out a single address between two blocks', () => {
+    const set = createAddressSet(['10.0.0.0', '10.0.0.2', '::4', '::6'])
+    assert.deepEqual(
+      ['10.0.0.0', '10.0.0.1', '10.0.0.2', '::4', '::5', '::6'].map((address) => set.has(address)),
+      [true, false, true, true, false, true],
+    )
   })
 
   it('finds the edges of merged, overlapping and adjacent blocks', () => {

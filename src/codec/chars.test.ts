@@ -1,6 +1,17 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { CHAR_CLASS, CHAR_DIGIT, CHAR_HEX, CHAR_HOST, CHAR_PERCENT, CHAR_TARGET, CHAR_TOKEN, CHAR_VALUE, isFieldValue, isToken } from './chars.ts'
+import {
+  CHAR_CLASS,
+  CHAR_DIGIT,
+  CHAR_HEX,
+  CHAR_HOST,
+  CHAR_PERCENT,
+  CHAR_TARGET,
+  CHAR_TOKEN,
+  CHAR_VALUE,
+  isFieldValue,
+  isToken,
+} from './chars.ts'
 
 /** The grammar again, in another notation: a class is right when both agree on all 256 codes. */
 const GRAMMAR: readonly [string, number, RegExp][] = [

@@ -38,7 +38,7 @@ export function isToken(text: string): boolean {
   if (text.length === 0) return false
   for (let i = 0; i < text.length; i++) {
     const code = text.charCodeAt(i)
-    if (code > 255 || (((CHAR_CLASS[code] as number) & CHAR_TOKEN) === 0)) return false
+    if (code > 255 || ((CHAR_CLASS[code] as number) & CHAR_TOKEN) === 0) return false
   }
   return true
 }
@@ -47,7 +47,7 @@ export function isToken(text: string): boolean {
 export function isFieldValue(text: string): boolean {
   for (let i = 0; i < text.length; i++) {
     const code = text.charCodeAt(i)
-    if (code > 255 || (((CHAR_CLASS[code] as number) & CHAR_VALUE) === 0)) return false
+    if (code > 255 || ((CHAR_CLASS[code] as number) & CHAR_VALUE) === 0) return false
   }
   return true
 }

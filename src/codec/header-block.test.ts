@@ -1,8 +1,17 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { HeaderBlock } from './header-block.ts'
+import type { HeaderBlock } from './header-block.ts'
 import * as ids from './header-id.ts'
-import { HEADER_CONNECTION, HEADER_CONTENT_LENGTH, HEADER_COOKIE, HEADER_HOST, HEADER_NONE, HEADER_VIA, headerIdAt, headerIdOf } from './header-id.ts'
+import {
+  HEADER_CONNECTION,
+  HEADER_CONTENT_LENGTH,
+  HEADER_COOKIE,
+  HEADER_HOST,
+  HEADER_NONE,
+  HEADER_VIA,
+  headerIdAt,
+  headerIdOf,
+} from './header-id.ts'
 import { MessageHead, parseFields } from './http1/head.ts'
 
 const LIMITS = { headBytes: 10_000, headers: 100, uriBytes: 100 }
@@ -16,7 +25,31 @@ function block(lines: string): HeaderBlock {
 const bit = (id: number): number => 1 << id
 
 describe('header ids', () => {
-  const names = ['host', 'connection', 'content-length', 'transfer-encoding', 'keep-alive', 'proxy-connection', 'te', 'trailer', 'upgrade', 'expect', 'proxy-authorization', 'proxy-authenticate', 'x-forwarded-for', 'x-forwarded-proto', 'x-forwarded-host', 'x-forwarded-port', 'forwarded', 'via', 'x-request-id', 'http2-settings', 'x-real-ip', 'cookie', 'date']
+  const names = [
+    'host',
+    'connection',
+    'content-length',
+    'transfer-encoding',
+    'keep-alive',
+    'proxy-connection',
+    'te',
+    'trailer',
+    'upgrade',
+    'expect',
+    'proxy-authorization',
+    'proxy-authenticate',
+    'x-forwarded-for',
+    'x-forwarded-proto',
+    'x-forwarded-host',
+    'x-forwarded-port',
+    'forwarded',
+    'via',
+    'x-request-id',
+    'http2-settings',
+    'x-real-ip',
+    'cookie',
+    'date',
+  ]
 
   it('are all different, above zero and below 31', () => {
     const numbers = Object.entries(ids).flatMap(([name, id]) => (typeof id === 'number' && name !== 'HEADER_NONE' ? [id] : []))
@@ -37,7 +70,15 @@ describe('header ids', () => {
 
   it('find nothing else: one character more, less or different is another name', () => {
     for (const name of names) {
-      for (const other of [`${name}x`, `x${name}`, name.slice(1), name.slice(0, -1), `${name.slice(0, -1)}~`, `~${name.slice(1)}`, name.replace('-', '_').replace(/^([^_]+)$/, '$1_')]) {
+      for (const other of [
+        `${name}x`,
+        `x${name}`,
+        name.slice(1),
+        name.slice(0, -1),
+        `${name.slice(0, -1)}~`,
+        `~${name.slice(1)}`,
+        name.replace('-', '_').replace(/^([^_]+)$/, '$1_'),
+      ]) {
         if (!names.includes(other)) assert.equal(headerIdOf(other), HEADER_NONE, other)
       }
       for (let i = 0; i < name.length; i++) {
@@ -50,7 +91,9 @@ describe('header ids', () => {
   })
 
   it('fold no character of a token onto another except letters', () => {
-    const tokens = Array.from({ length: 94 }, (_, i) => String.fromCharCode(33 + i)).filter((char) => /[!#$%&'*+\-.^_`|~0-9A-Za-z]/.test(char))
+    const tokens = Array.from({ length: 94 }, (_, i) => String.fromCharCode(33 + i)).filter((char) =>
+      /[!#$%&'*+\-.^_`|~0-9A-Za-z]/.test(char),
+    )
     for (const name of names) {
       for (let i = 0; i < name.length; i++) {
         for (const char of tokens) {
@@ -78,7 +121,7 @@ describe('header block', () => {
   })
 
   it('folds only letters: "@" is not "`" and "[" is not "{"', () => {
-    const headers = block("X^A: 1\r\nX~A: 2\r\n")
+    const headers = block('X^A: 1\r\nX~A: 2\r\n')
     assert.equal(headers.get('x^a'), '1')
     assert.equal(headers.get('x~a'), '2')
     assert.equal(block('X_A: 1\r\n').get('x\x7fa'), undefined)
@@ -93,7 +136,11 @@ describe('header block', () => {
     const headers = block('__proto__: a\r\nconstructor: b\r\n')
     headers.add('__proto__', 'c')
     assert.deepEqual(headers.getAll('__proto__'), ['a', 'c'])
-    assert.deepEqual(headers.toPairs(), [['__proto__', 'a'], ['constructor', 'b'], ['__proto__', 'c']])
+    assert.deepEqual(headers.toPairs(), [
+      ['__proto__', 'a'],
+      ['constructor', 'b'],
+      ['__proto__', 'c'],
+    ])
     headers.remove('__proto__')
     assert.deepEqual(headers.toPairs(), [['constructor', 'b']])
     assert.equal(({} as Record<string, unknown>)['a'], undefined)
@@ -115,10 +162,17 @@ describe('header block', () => {
     const headers = block('X: 1\r\nY: 2\r\nx: 3\r\n')
     headers.add('X', '4')
     headers.set('x', '5')
-    assert.deepEqual(headers.toPairs(), [['Y', '2'], ['x', '5']])
+    assert.deepEqual(headers.toPairs(), [
+      ['Y', '2'],
+      ['x', '5'],
+    ])
     headers.set('Z', '6')
     headers.set('Z', '7')
-    assert.deepEqual(headers.toPairs(), [['Y', '2'], ['x', '5'], ['Z', '7']])
+    assert.deepEqual(headers.toPairs(), [
+      ['Y', '2'],
+      ['x', '5'],
+      ['Z', '7'],
+    ])
   })
 
   it('set on a well-known field is found by id', () => {
@@ -134,13 +188,19 @@ describe('header block', () => {
     headers.add('x', '3')
     headers.add('Z', '4')
     headers.remove('x')
-    assert.deepEqual(headers.toPairs(), [['Y', '2'], ['Z', '4']])
+    assert.deepEqual(headers.toPairs(), [
+      ['Y', '2'],
+      ['Z', '4'],
+    ])
     headers.remove('nothing')
     headers.remove('z')
     assert.deepEqual(headers.toPairs(), [['Y', '2']])
     assert.equal(headers.extra, null)
     headers.add('N', '5')
-    assert.deepEqual(headers.toPairs(), [['Y', '2'], ['N', '5']])
+    assert.deepEqual(headers.toPairs(), [
+      ['Y', '2'],
+      ['N', '5'],
+    ])
   })
 
   it('removeById takes arrived and added fields of any case', () => {
@@ -148,11 +208,17 @@ describe('header block', () => {
     headers.add('COOKIE', 'c')
     headers.add('Y', '2')
     headers.removeById(HEADER_COOKIE)
-    assert.deepEqual(headers.toPairs(), [['X', '1'], ['Y', '2']])
+    assert.deepEqual(headers.toPairs(), [
+      ['X', '1'],
+      ['Y', '2'],
+    ])
     assert.equal(headers.getById(HEADER_COOKIE), undefined)
     assert.equal(headers.get('cookie'), undefined)
     headers.removeById(HEADER_VIA)
-    assert.deepEqual(headers.toPairs(), [['X', '1'], ['Y', '2']])
+    assert.deepEqual(headers.toPairs(), [
+      ['X', '1'],
+      ['Y', '2'],
+    ])
   })
 
   it('removeById of HEADER_NONE leaves the unknown fields alone', () => {
@@ -160,7 +226,11 @@ describe('header block', () => {
     headers.add('Y', '2')
     headers.removeById(HEADER_NONE)
     assert.equal(headers.getById(HEADER_NONE), undefined)
-    assert.deepEqual(headers.toPairs(), [['X', '1'], ['Host', 'a'], ['Y', '2']])
+    assert.deepEqual(headers.toPairs(), [
+      ['X', '1'],
+      ['Host', 'a'],
+      ['Y', '2'],
+    ])
   })
 
   it('removing twice is removing once', () => {

@@ -1,4 +1,4 @@
-import { headerIdOf, HEADER_NONE } from './header-id.ts'
+import { HEADER_NONE, headerIdOf } from './header-id.ts'
 
 /**
  * The fields of one message, as offsets into the text they arrived in. Nothing is sliced until somebody asks.
@@ -24,19 +24,33 @@ export class HeaderBlock {
   readonly fields: number[] = []
   /** Length of `fields` in use; the array itself is reused. */
   used = 0
-  /** Bit n is set when a field with id n (1..30) was parsed or added. Never cleared by `remove`; a hint, not a promise. */
+  /** Bit n is set when a field with id n (1..30) was parsed or added. `removeMask` clears it; a hint, not a promise. */
   seen = 0
   extra: string[] | null = null
+  /** Ready-made field lines behind all others, made by the proxy itself; taken apart only when somebody looks at the fields. */
+  tail = ''
 
   reset(): void {
     this.text = ''
     this.used = 0
     this.seen = 0
     this.extra = null
+    this.tail = ''
+  }
+
+  /** Moves the ready-made lines among the other added fields. */
+  #openTail(): void {
+    const { tail } = this
+    this.tail = ''
+    for (const line of tail.split('\r\n')) {
+      const colon = line.indexOf(': ')
+      if (colon !== -1) this.add(line.slice(0, colon), line.slice(colon + 2))
+    }
   }
 
   /** The first value of a field; `name` must be lower case. undefined when absent. */
   get(name: string): string | undefined {
+    if (this.tail !== '') this.#openTail()
     const { fields, used, text, extra } = this
     for (let i = 0; i < used; i += FIELD_SIZE) {
       if (fields[i + FIELD_ID] !== HEADER_REMOVED && this.#nameAt(i, name)) {
@@ -53,6 +67,7 @@ export class HeaderBlock {
 
   /** Every value of a field in order; `name` must be lower case. */
   getAll(name: string): string[] {
+    if (this.tail !== '') this.#openTail()
     const values: string[] = []
     const { fields, used, text, extra } = this
     for (let i = 0; i < used; i += FIELD_SIZE) {
@@ -74,6 +89,7 @@ export class HeaderBlock {
 
   /** The first value of a well-known field by its id (header-id.ts): cheaper than by name on the hot path. */
   getById(id: number): string | undefined {
+    if (this.tail !== '') this.#openTail()
     if ((this.seen & (1 << id)) === 0) return undefined
     const { fields, used, text, extra } = this
     for (let i = 0; i < used; i += FIELD_SIZE) {
@@ -88,6 +104,7 @@ export class HeaderBlock {
   }
 
   removeById(id: number): void {
+    if (this.tail !== '') this.#openTail()
     if ((this.seen & (1 << id)) === 0) return
     const { fields, used, extra } = this
     for (let i = 0; i < used; i += FIELD_SIZE) {
@@ -101,8 +118,27 @@ export class HeaderBlock {
     this.#truncateExtra(kept)
   }
 
+  /** Removes every parsed or added field whose id has its bit in `mask`; ready-made lines stay. One pass for all of them. */
+  removeMask(mask: number): void {
+    if ((this.seen & mask) === 0) return
+    this.seen &= ~mask
+    const { fields, used, extra } = this
+    for (let i = FIELD_ID; i < used; i += FIELD_SIZE) {
+      const id = fields[i] as number
+      if (id > HEADER_NONE && ((mask >>> id) & 1) !== 0) fields[i] = HEADER_REMOVED
+    }
+    if (extra === null) return
+    let kept = 0
+    for (let i = 0; i < extra.length; i += 2) {
+      const id = headerIdOf(extra[i] as string)
+      if (id === HEADER_NONE || ((mask >>> id) & 1) === 0) kept = keepExtra(extra, i, kept)
+    }
+    this.#truncateExtra(kept)
+  }
+
   /** Removes every field of this name (lower case). */
   remove(name: string): void {
+    if (this.tail !== '') this.#openTail()
     const { fields, used, extra } = this
     for (let i = 0; i < used; i += FIELD_SIZE) {
       if (fields[i + FIELD_ID] !== HEADER_REMOVED && this.#nameAt(i, name)) fields[i + FIELD_ID] = HEADER_REMOVED
@@ -131,6 +167,7 @@ export class HeaderBlock {
 
   /** Every field as [name, value], names as they arrived. Allocates: not for the hot path. */
   toPairs(): [string, string][] {
+    if (this.tail !== '') this.#openTail()
     const pairs: [string, string][] = []
     const { fields, used, text, extra } = this
     for (let i = 0; i < used; i += FIELD_SIZE) {

@@ -53,11 +53,16 @@ const NAMES: readonly [string, number][] = [
   ['date', HEADER_DATE],
 ]
 
-/** Known names by length: at most a handful of candidates each, so a name is decided by one or two comparisons. */
-const BY_LENGTH: { name: string; id: number }[][] = []
+/** Names by id. */
+const NAME_OF: string[] = ['']
+/** The first id with a given length and first letter, and for each id the next one of the same kind; HEADER_NONE: no more. */
+const FIRST_ID = new Uint8Array(32 * 32)
+const NEXT_ID = new Uint8Array(32)
 for (const [name, id] of NAMES) {
-  while (BY_LENGTH.length <= name.length) BY_LENGTH.push([])
-  BY_LENGTH[name.length]?.push({ name, id })
+  const key = name.length * 32 + (name.charCodeAt(0) & 31)
+  NAME_OF[id] = name
+  NEXT_ID[id] = FIRST_ID[key] as number
+  FIRST_ID[key] = id
 }
 
 /**
@@ -65,18 +70,15 @@ for (const [name, id] of NAMES) {
  * upper case, and among token characters nothing else folds onto a letter or '-'.
  */
 export function headerIdAt(text: string, start: number, end: number): number {
-  const candidates = BY_LENGTH[end - start]
-  if (candidates === undefined || candidates.length === 0) return HEADER_NONE
-  const last = text.charCodeAt(end - 1) | 32
-  const first = text.charCodeAt(start) | 32
-  next: for (let c = 0; c < candidates.length; c++) {
-    const candidate = candidates[c] as { name: string; id: number }
-    const name = candidate.name
-    if (name.charCodeAt(0) !== first || name.charCodeAt(name.length - 1) !== last) continue
-    for (let k = 1; k < name.length - 1; k++) {
+  const length = end - start
+  if (length >= 32) return HEADER_NONE
+  let id = FIRST_ID[length * 32 + (text.charCodeAt(start) & 31)] as number
+  next: for (; id !== HEADER_NONE; id = NEXT_ID[id] as number) {
+    const name = NAME_OF[id] as string
+    for (let k = 0; k < length; k++) {
       if ((text.charCodeAt(start + k) | 32) !== name.charCodeAt(k)) continue next
     }
-    return candidate.id
+    return id
   }
   return HEADER_NONE
 }

@@ -1,18 +1,6 @@
-import { didYouMean } from '../config/suggest.ts'
 import { UsageError } from './arguments.ts'
+import { type Command, findCommand } from './command.ts'
 import { type CommandIo, EXIT_FAILURE, EXIT_USAGE, paint } from './io.ts'
-
-/** The work of a command; the answer is the exit code. A UsageError becomes exit code 2, any other error 1. */
-export type CommandFunction = (argv: readonly string[], io: CommandIo) => Promise<number>
-
-export interface Command {
-  name: string
-  /** What follows the name on the command line. */
-  synopsis: string
-  summary: string
-  /** Imported when used, so that `sluice version` does not load a gateway. */
-  load(): Promise<CommandFunction>
-}
 
 /** Every command, in the order of `sluice help`. */
 export const COMMANDS: readonly Command[] = [
@@ -68,7 +56,7 @@ export const COMMANDS: readonly Command[] = [
     name: 'help',
     synopsis: '[COMMAND]',
     summary: 'print this, or how to use one command',
-    load: async () => (await import('./help.ts')).helpCommand,
+    load: async () => (await import('./help.ts')).createHelpCommand(COMMANDS),
   },
 ]
 
@@ -85,21 +73,13 @@ export async function runCommandLine(argv: readonly string[], io: CommandIo): Pr
   try {
     const [word, ...rest] = argv
     if (word === undefined) throw new UsageError('a command is missing')
-    const command = findCommand(ALIASES[word] ?? word)
+    const command = findCommand(COMMANDS, ALIASES[word] ?? word)
     // `sluice check --help` is `sluice help check`.
-    if (rest.includes('--help') || rest.includes('-h')) return await (await findCommand('help').load())([command.name], io)
+    if (rest.includes('--help') || rest.includes('-h')) return await (await findCommand(COMMANDS, 'help').load())([command.name], io)
     return await (await command.load())(rest, io)
   } catch (error) {
     return reportError(error, argv, io)
   }
-}
-
-/** The command of that name. Throws a UsageError with the nearest one when there is none. */
-export function findCommand(name: string): Command {
-  const names = COMMANDS.map((command) => command.name)
-  const command = COMMANDS[names.indexOf(name)]
-  if (command === undefined) throw new UsageError(`there is no command "${name}"${didYouMean(name, names)}`)
-  return command
 }
 
 function reportError(error: unknown, argv: readonly string[], io: CommandIo): number {

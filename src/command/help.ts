@@ -1,17 +1,19 @@
 import { parseArguments } from './arguments.ts'
-import { COMMANDS, type Command, findCommand } from './commands.ts'
+import { type Command, type CommandFunction, findCommand } from './command.ts'
 import { type CommandIo, EXIT_OK, paint } from './io.ts'
 
 /** `sluice help [COMMAND]`. */
-export async function helpCommand(argv: readonly string[], io: CommandIo): Promise<number> {
-  const [name] = parseArguments(argv, {}, argv.length > 0 ? ['COMMAND'] : []).positionals
-  io.stdout.write(name === undefined ? overview(io) : details(findCommand(name)))
-  return EXIT_OK
+export function createHelpCommand(commands: readonly Command[]): CommandFunction {
+  return async (argv, io) => {
+    const [name] = parseArguments(argv, {}, argv.length > 0 ? ['COMMAND'] : []).positionals
+    io.stdout.write(name === undefined ? overview(commands, io) : details(findCommand(commands, name)))
+    return EXIT_OK
+  }
 }
 
-function overview(io: CommandIo): string {
-  const width = Math.max(...COMMANDS.map(({ name }) => name.length))
-  const lines = COMMANDS.map(({ name, summary }) => `  ${paint(io.stdout, 'bold', name.padEnd(width))}  ${summary}`)
+function overview(commands: readonly Command[], io: CommandIo): string {
+  const width = Math.max(...commands.map(({ name }) => name.length))
+  const lines = commands.map(({ name, summary }) => `  ${paint(io.stdout, 'bold', name.padEnd(width))}  ${summary}`)
   return `Sluice, an HTTP gateway.
 
 usage: sluice COMMAND [OPTIONS]

@@ -125,7 +125,7 @@ class ContentWatch implements FileWatch {
   async #updateFolder(folder: string): Promise<void> {
     const identity = await stat(folder).then(identify, () => null)
     const watched = this.#folders.get(folder)
-    if (this.#isClosed || watched !== undefined) return
+    if (this.#isClosed || watched?.identity === identity) return
     watched?.watcher.close()
     this.#folders.delete(folder)
     if (identity === null) return

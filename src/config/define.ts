@@ -18,6 +18,6 @@ export interface ConfigContext {
 export type ConfigModule<F = CustomFunction> = ConfigOptions<F> | ((context: ConfigContext) => ConfigOptions<F> | Promise<ConfigOptions<F>>)
 
 /** Gives the options their types in an editor and returns them unchanged. */
-export function defineConfig<F = CustomFunction, T extends ConfigModule<F> = ConfigModule<F>>(config: T): T {
+export function defineConfig<F = CustomFunction>(config: ConfigModule<F>): ConfigModule<F> {
   return config
 }

@@ -1,6 +1,7 @@
 /** Writes docs/config.md from the schema: one table for each map of keys, in the order of the file. */
 import { CONFIG_EXAMPLE } from './docs-example.ts'
 import { createJsonSchema, type JsonSchema } from './json-schema.ts'
+import { PLACEHOLDERS } from './placeholders.ts'
 
 /** Short words for the scalars that have a name in the schema. */
 const SCALAR_WORDS: Record<string, string> = {
@@ -59,6 +60,9 @@ In every value of a YAML or JSON file:
 | \`$\${\` | a plain \`\${\` |
 
 Keys are not substituted, and neither is \`accessLog.format\`, which has \`\${...}\` of its own. What was put in is not searched again.
+In the values that a \`headers\` filter sets or adds, \`\${...}\` may also name ${PLACEHOLDERS.map((word) => `\`${word}\``).join(', ')} or \`params.NAME\`
+(a parameter of the path template): these are filled in for each request, and win over variables of the same name.
+
 A single \`$\`, as in \`to: "/$1"\`, needs no escape. Between \`{ }\` and \`[ ]\` YAML wants quotes around text with \`\${...}\`.
 
 What comes out is text. Where text is not accepted, text that spells a number, \`true\`, \`false\` or \`null\` is taken for that:

@@ -2,8 +2,9 @@
 import { z } from 'zod'
 import { FunctionMarker } from './module-source.ts'
 import { PREFIX_EXPECTED, parsePrefix } from './path.ts'
-import { type Parsed, parseHostPattern, patternGroups } from './scalar.ts'
-import { headerName, headerValue, integer, name, oneOrMany, pattern, strict, text, uniqueKeys } from './schema-kit.ts'
+import { parsePlaceholders } from './placeholders.ts'
+import { type Parsed, parseHeaderValue, parseHostPattern, patternGroups } from './scalar.ts'
+import { headerName, headerValue, integer, oneOrMany, pattern, strict, text, uniqueKeys } from './schema-kit.ts'
 import type { FilterConfig, HeaderEditConfig, RedirectConfig, RespondConfig } from './types.ts'
 
 /** A filter as written: a policy name is replaced by the filters of that policy when the configuration is put together. */
@@ -38,9 +39,20 @@ const editedName = headerName.superRefine((field, context) => {
 /** A map of header names to values. Names are made lower case. */
 const headerMap = uniqueKeys(z.record(editedName, headerValue))
 
+const PLACEHOLDER_NOTE = 'Values may hold `${clientIp}` and other placeholders, see Environment and files.'
+
+/** Values of the `headers` filter may hold placeholders, which are the same for every kind of configuration file. */
+const editedValue = text('expected text', (value): Parsed<string> => {
+  const plain = parseHeaderValue(value)
+  const parts = parsePlaceholders(value)
+  return 'value' in plain && 'problem' in parts ? parts : plain
+}).describe('A header value: one line of Latin-1 text. It may hold placeholders such as `${clientIp}`.')
+
+const editedMap = uniqueKeys(z.record(editedName, editedValue))
+
 const headerEdit = strict({
-  set: headerMap.prefault({}).describe('Headers to write; ones of the same name are replaced.'),
-  add: headerMap.prefault({}).describe('Headers to add beside those of the same name.'),
+  set: editedMap.prefault({}).describe(`Headers to write; ones of the same name are replaced. ${PLACEHOLDER_NOTE}`),
+  add: editedMap.prefault({}).describe(`Headers to add beside those of the same name. ${PLACEHOLDER_NOTE}`),
   remove: oneOrMany(editedName, 'expected a header name or a list of them', 0).prefault([]).describe('Names of headers to take away.'),
 }).transform((o): HeaderEditConfig => o)
 

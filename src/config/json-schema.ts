@@ -70,7 +70,7 @@ function allowExpressionHere(schema: JsonSchema): JsonSchema {
   }
   const types = type === undefined ? [] : [type].flat()
   if (types.includes('string')) return pattern === undefined ? schema : { ...schema, pattern: `${pattern}|${EXPRESSION}` }
-  if (types.some((one) => one === 'integer' || one === 'number' || one === 'boolean')) {
+  if (types.some((one) => one === 'integer' || one === 'number' || one === 'boolean' || one === 'null')) {
     return { ...schema, type: [...types, 'string'], pattern: EXPRESSION }
   }
   return schema

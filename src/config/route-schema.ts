@@ -8,7 +8,6 @@ import {
   duration,
   headerName,
   integer,
-  name,
   oneOrMany,
   pattern,
   positiveDuration,

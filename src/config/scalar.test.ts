@@ -18,7 +18,7 @@ import {
 } from './scalar.ts'
 
 /** The value, or `null` with the problem checked to be a sentence. */
-function valueOf<T>(parsed: Parsed<T>): T | null {
+function parsedValue<T>(parsed: Parsed<T>): T | null {
   if ('value' in parsed) return parsed.value
   assert.match(parsed.problem, /^(expected|has) /)
   return null
@@ -34,7 +34,7 @@ test('durations have a unit, except 0', () => {
     ['576h', MAX_DURATION_MS],
     [0, 0],
   ] as const) {
-    assert.equal(valueOf(parseDuration(text)), ms)
+    assert.equal(parsedValue(parseDuration(text)), ms)
   }
   for (const wrong of [
     '',
@@ -56,7 +56,7 @@ test('durations have a unit, except 0', () => {
     true,
     [],
   ]) {
-    assert.equal(valueOf(parseDuration(wrong)), null, String(wrong))
+    assert.equal(parsedValue(parseDuration(wrong)), null, String(wrong))
   }
 })
 
@@ -72,17 +72,17 @@ test('sizes count in 1024 with an i and in 1000 without', () => {
     [0, 0],
     [123, 123],
   ] as const) {
-    assert.equal(valueOf(parseSize(text)), bytes)
+    assert.equal(parsedValue(parseSize(text)), bytes)
   }
   for (const wrong of ['', '5', '5kb', '5 KB', '-1KB', '0.3B', -1, 1.5, Number.POSITIVE_INFINITY, '99999999GiB', null, {}]) {
-    assert.equal(valueOf(parseSize(wrong)), null, String(wrong))
+    assert.equal(parsedValue(parseSize(wrong)), null, String(wrong))
   }
 })
 
 test('an address to listen on has a port and, if any, a valid host', () => {
-  assert.deepEqual(valueOf(parseListenAddress(':8080')), { host: '', port: 8080 })
-  assert.deepEqual(valueOf(parseListenAddress('[0:0::1]:0')), { host: '::1', port: 0 })
-  assert.deepEqual(valueOf(parseListenAddress('LocalHost:80')), { host: 'localhost', port: 80 })
+  assert.deepEqual(parsedValue(parseListenAddress(':8080')), { host: '', port: 8080 })
+  assert.deepEqual(parsedValue(parseListenAddress('[0:0::1]:0')), { host: '::1', port: 0 })
+  assert.deepEqual(parsedValue(parseListenAddress('LocalHost:80')), { host: 'localhost', port: 80 })
   for (const wrong of [
     '8080',
     ':65536',
@@ -97,44 +97,48 @@ test('an address to listen on has a port and, if any, a valid host', () => {
     ':8080 ',
     '/tmp/x:1',
   ]) {
-    assert.equal(valueOf(parseListenAddress(wrong)), null, wrong)
+    assert.equal(parsedValue(parseListenAddress(wrong)), null, wrong)
   }
 })
 
 test('an endpoint has one spelling whatever way it is written', () => {
-  assert.deepEqual(valueOf(parseEndpointAddress('Users.Internal:80')), { address: 'users.internal:80', host: 'users.internal', port: 80 })
-  assert.deepEqual(valueOf(parseEndpointAddress('[0:0::0001]:9001')), { address: '[::1]:9001', host: '::1', port: 9001 })
-  assert.equal(valueOf(parseEndpointAddress('127.0.0.1:09001'))?.address, '127.0.0.1:9001')
+  assert.deepEqual(parsedValue(parseEndpointAddress('Users.Internal:80')), {
+    address: 'users.internal:80',
+    host: 'users.internal',
+    port: 80,
+  })
+  assert.deepEqual(parsedValue(parseEndpointAddress('[0:0::0001]:9001')), { address: '[::1]:9001', host: '::1', port: 9001 })
+  assert.equal(parsedValue(parseEndpointAddress('127.0.0.1:09001'))?.address, '127.0.0.1:9001')
   for (const wrong of ['http://a:80', ':80', 'a', 'a:0', 'a:', 'a:99999', '256.1.1.1:80', 'a..b:80']) {
-    assert.equal(valueOf(parseEndpointAddress(wrong)), null, wrong)
+    assert.equal(parsedValue(parseEndpointAddress(wrong)), null, wrong)
   }
 })
 
 test('host patterns are lower case, without port, with a star only in front', () => {
-  assert.equal(valueOf(parseHostPattern('API.Example.com.')), 'api.example.com')
-  assert.equal(valueOf(parseHostPattern('*.example.com')), '*.example.com')
-  assert.equal(valueOf(parseHostPattern('10.0.0.1')), '10.0.0.1')
-  assert.equal(valueOf(parseHostPattern('[0::1]')), '[::1]')
+  assert.equal(parsedValue(parseHostPattern('API.Example.com.')), 'api.example.com')
+  assert.equal(parsedValue(parseHostPattern('*.example.com')), '*.example.com')
+  assert.equal(parsedValue(parseHostPattern('10.0.0.1')), '10.0.0.1')
+  assert.equal(parsedValue(parseHostPattern('[0::1]')), '[::1]')
   for (const wrong of ['', '*', '*.', 'a.*', '**.a', '*.10.0.0.1', 'a:80', '[::1]:80', '[::1', 'a b', 'é.com', `${'a'.repeat(64)}.com`]) {
-    assert.equal(valueOf(parseHostPattern(wrong)), null, wrong)
+    assert.equal(parsedValue(parseHostPattern(wrong)), null, wrong)
   }
 })
 
 test('address ranges are IPv4 or IPv6 with a length that fits', () => {
-  for (const right of ['10.0.0.1', '10.0.0.0/8', 'fd00::/8', '::1', '0.0.0.0/0']) assert.equal(valueOf(parseAddressRange(right)), right)
+  for (const right of ['10.0.0.1', '10.0.0.0/8', 'fd00::/8', '::1', '0.0.0.0/0']) assert.equal(parsedValue(parseAddressRange(right)), right)
   for (const wrong of ['', '10.0.0', '10.0.0.0/33', '::/129', '10.0.0.0/', '10.0.0.0/8/8', 'fe80::1%eth0', 'a']) {
-    assert.equal(valueOf(parseAddressRange(wrong)), null, wrong)
+    assert.equal(parsedValue(parseAddressRange(wrong)), null, wrong)
   }
 })
 
 test('header names are tokens in lower case', () => {
-  assert.equal(valueOf(parseHeaderName('X-Gw')), 'x-gw')
-  for (const wrong of ['', 'a b', 'a:', 'é', 'a\r\n']) assert.equal(valueOf(parseHeaderName(wrong)), null)
+  assert.equal(parsedValue(parseHeaderName('X-Gw')), 'x-gw')
+  for (const wrong of ['', 'a b', 'a:', 'é', 'a\r\n']) assert.equal(parsedValue(parseHeaderName(wrong)), null)
 })
 
 test('header values are one line of Latin-1, and the message never repeats them', () => {
-  assert.equal(valueOf(parseHeaderValue('a\tb é')), 'a\tb é')
-  assert.equal(valueOf(parseHeaderValue('')), '')
+  assert.equal(parsedValue(parseHeaderValue('a\tb é')), 'a\tb é')
+  assert.equal(parsedValue(parseHeaderValue('')), '')
   for (const wrong of ['secret\r\nx: y', 'secret\n', 'secret\0', ' secret', 'secret ', 'secret\u20ac', 'secret\u007f']) {
     const parsed = parseHeaderValue(wrong)
     assert.ok('problem' in parsed && !parsed.problem.includes('secret') && !parsed.problem.startsWith('expected'))
@@ -142,12 +146,12 @@ test('header values are one line of Latin-1, and the message never repeats them'
 })
 
 test('methods are tokens in upper case', () => {
-  assert.equal(valueOf(parseMethod('M-SEARCH')), 'M-SEARCH')
-  for (const wrong of ['', 'get', 'G T', 'GET\n']) assert.equal(valueOf(parseMethod(wrong)), null)
+  assert.equal(parsedValue(parseMethod('M-SEARCH')), 'M-SEARCH')
+  for (const wrong of ['', 'get', 'G T', 'GET\n']) assert.equal(parsedValue(parseMethod(wrong)), null)
 })
 
 test('patterns must compile, and say why when they do not', () => {
-  assert.equal(valueOf(parsePattern('^/a$')), '^/a$')
+  assert.equal(parsedValue(parsePattern('^/a$')), '^/a$')
   assert.deepEqual(parsePattern('(a'), { problem: 'expected a regular expression, but it does not compile: Unterminated group' })
 })
 

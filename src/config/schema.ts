@@ -17,7 +17,9 @@ const TOKEN_EXPECTED = 'the token must be at least 16 visible ASCII characters w
 
 const admin = strict({
   address: listenAddress.prefault('127.0.0.1:9900').describe('Where the admin API listens.'),
-  token: text(TOKEN_EXPECTED, (value) => (/^[\x21-\x7e]{16,}$/.test(value) ? { value } : { problem: TOKEN_EXPECTED }), { minLength: 16 })
+  token: text(TOKEN_EXPECTED, (value) => (/^[\x21-\x7e]{16,}$/.test(value) ? { value } : { problem: TOKEN_EXPECTED }), {
+    pattern: '^[!-~]{16,}$',
+  })
     .nullable()
     .prefault(null)
     .describe(

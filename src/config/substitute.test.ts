@@ -49,6 +49,17 @@ test('the format of the access log has expressions of its own', () => {
   assert.ok(isExempt(['accessLog', 'format']) && !isExempt(['accessLog', 'path']))
 })
 
+test('placeholders of header values and their escape are left to the filter, and nothing from outside becomes one', () => {
+  for (const path of [
+    ['routes', 'r', 'filters', 0, 'headers', 'request', 'set', 'x-a'],
+    ['policies', 'p', 0, 'headers', 'response', 'add', 'x-a'],
+  ]) {
+    assert.equal(apply('${clientIp} ${params.id} $${A} ${A} ${INNER}', path).text, '${clientIp} ${params.id} $${A} one $${A}')
+    assert.equal(apply('${NONE}', path).problems.length, 1)
+  }
+  assert.equal(apply('${clientIp}', ['routes', 'r', 'filters', 0, 'respond', 'headers', 'x', 'y']).problems.length, 1)
+})
+
 test('expressions are found without the escaped ones', () => assert.deepEqual(findExpressions('${A} $${B} ${file:c}'), ['A', 'file:c']))
 
 test('plain text is typed as YAML would', () => {

@@ -6,6 +6,7 @@
  * `maxConnections: ${MAX}` works, and a token that happens to be all digits stays a token. Quotes make no difference, because
  * YAML demands them around `${...}` between braces and JSON everywhere.
  */
+import { isPlaceholder } from './placeholders.ts'
 import type { ConfigPath } from './problem.ts'
 
 export interface SubstitutionProblem {
@@ -43,6 +44,15 @@ export function isExempt(path: ConfigPath): boolean {
   return path.length === 2 && path[0] === 'accessLog' && path[1] === 'format'
 }
 
+/**
+ * The values of a `headers` filter have placeholders of their own, such as `${clientIp}`, which are left for the filter together with
+ * the escape.
+ */
+function isEditedHeader(path: ConfigPath): boolean {
+  const at = path[0] === 'policies' ? 3 : path[0] === 'routes' && path[2] === 'filters' ? 4 : 0
+  return at > 0 && path.length === at + 4 && path[at] === 'headers' && (path[at + 2] === 'set' || path[at + 2] === 'add')
+}
+
 /** The inner texts of all expressions: `VAR`, `VAR:-default`, `file:/path`. */
 export function findExpressions(text: string): string[] {
   const found: string[] = []
@@ -59,14 +69,17 @@ export function createSubstitution(input: SubstitutionInput): Substitution {
   return {
     source: input.source,
     apply: (text, path) =>
-      isExempt(path) || !text.includes('${') ? { text, substituted: false, fromFile: false, problems: [] } : substitute(text, input),
+      isExempt(path) || !text.includes('${')
+        ? { text, substituted: false, fromFile: false, problems: [] }
+        : substitute(text, input, isEditedHeader(path)),
   }
 }
 
-function substitute(text: string, input: SubstitutionInput): Substituted {
+function substitute(text: string, input: SubstitutionInput, keepPlaceholders: boolean): Substituted {
   const result: Substituted = { text: '', substituted: false, fromFile: false, problems: [] }
   result.text = text.replace(EXPRESSION, (expression: string, inner: string | undefined, close: string | undefined) => {
-    if (inner === undefined) return '${'
+    if (inner === undefined) return keepPlaceholders ? expression : '${'
+    if (keepPlaceholders && isPlaceholder(inner)) return expression
     const answer = close === '}' ? evaluate(inner, input) : { problem: `${SYNTAX}; a "}" is missing` }
     if ('problem' in answer) {
       result.problems.push({ expression, message: answer.problem })
@@ -74,7 +87,8 @@ function substitute(text: string, input: SubstitutionInput): Substituted {
     }
     result.substituted = true
     if (filePathOf(inner) !== null) result.fromFile = true
-    return answer.value
+    // What comes from outside is text and never a placeholder.
+    return keepPlaceholders ? answer.value.replaceAll('${', '$$${') : answer.value
   })
   return result
 }

@@ -214,14 +214,14 @@ function report(walk: Walk, node: Node | null, path: ConfigPath, message: string
 /** Every string value in the document that holds an expression, aliases not followed: what has to be read before substituting. */
 export function expressionsOf(document: Document.Parsed): string[] {
   const found: string[] = []
-  const queue: unknown[] = [document.contents]
-  while (queue.length > 0) {
-    const node = queue.pop()
-    if (isScalar(node) && typeof node.value === 'string') found.push(...findExpressions(node.value))
-    else if (isMap(node)) for (const pair of node.items) queue.push(pair.value)
-    else if (isSeq(node)) queue.push(...node.items)
-  }
+  visit(document.contents, found)
   return found
+}
+
+function visit(node: unknown, found: string[]): void {
+  if (isScalar(node) && typeof node.value === 'string') found.push(...findExpressions(node.value))
+  else if (isMap(node)) for (const pair of node.items) visit(pair.value, found)
+  else if (isSeq(node)) for (const item of node.items) visit(item, found)
 }
 
 /**

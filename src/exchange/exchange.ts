@@ -17,6 +17,14 @@ export interface ListenerContext {
   readonly port: number
 }
 
+/** What the exchange knows of the connection it came on; forwarding fields that do not change are kept here as ready lines. */
+export interface ClientContext {
+  readonly remoteAddress: string
+  lines: string
+  linesFor: ListenerContext | null
+  linesMinor: number
+}
+
 /** What the exchange knows of its route; the rest belongs to the layers above. */
 export interface RouteContext {
   readonly name: string
@@ -48,8 +56,7 @@ export class Exchange extends Timed implements PickContext {
   downstream: DownstreamStream
   listener: ListenerContext
   request: RequestHead
-  /** Address of the connection's other side. */
-  remoteAddress: string
+  readonly client: ClientContext
   /** Address of the client: `remoteAddress`, or what a trusted proxy says it is. */
   clientIp: string
   scheme: 'http' | 'https' = 'http'
@@ -122,20 +129,27 @@ export class Exchange extends Timed implements PickContext {
   isRetained = false
   /** What custom filters keep for each other. */
   state: Map<unknown, unknown> | null = null
+  /** What a filter keeps of this exchange for itself. */
+  filterData: Map<Filter, unknown> | null = null
   /** The configuration this exchange began with and ends with. */
   snapshot: { readonly generation: number } | null = null
 
-  constructor(downstream: DownstreamStream, listener: ListenerContext, request: RequestHead, remoteAddress: string, nowMs: number) {
+  constructor(downstream: DownstreamStream, listener: ListenerContext, request: RequestHead, client: ClientContext, nowMs: number) {
     super()
     this.downstream = downstream
     this.listener = listener
     this.request = request
-    this.remoteAddress = remoteAddress
-    this.clientIp = remoteAddress
+    this.client = client
+    this.clientIp = client.remoteAddress
     this.method = request.method
     this.startedMs = nowMs
     this.nowMs = nowMs
     this.maxBodyBytes = listener.config.limits.bodyBytes
+  }
+
+  /** Address of the connection's other side. */
+  get remoteAddress(): string {
+    return this.client.remoteAddress
   }
 
   /** Set by proxy/: what happens when the request timeout is reached. */

@@ -19,7 +19,7 @@ import {
 } from '../codec/http1/head.ts'
 import { sanitizeTrailers } from '../codec/http1/trailers.ts'
 import type { DownstreamEvents, DownstreamStream } from '../exchange/contracts.ts'
-import { Exchange, type ListenerContext } from '../exchange/exchange.ts'
+import { type ClientContext, Exchange, type ListenerContext } from '../exchange/exchange.ts'
 import { BULK_THRESHOLD_BYTES, GATHER_BYTES } from '../upstream/http1.ts'
 import type net from 'node:net'
 
@@ -42,6 +42,9 @@ const HALF_CLOSE_MS = 100
 const LINGER_MS = 2000
 const LINGER_BYTES = 1024 * 1024
 
+/** Framing is never copied: it is written anew from what was parsed. */
+const FRAMING_MASK = (1 << HEADER_CONTENT_LENGTH) | (1 << HEADER_TRANSFER_ENCODING)
+
 const LENGTH = 0
 const CHUNKED = 1
 const UNTIL_CLOSE = 2
@@ -51,8 +54,11 @@ const NO_BODY = 3
  * One HTTP/1.1 connection of a client: reads one request at a time and writes its response (RFC 9112). Requests sent ahead
  * (pipelining) wait in `#ahead` until the one before them is answered.
  */
-export class Http1Downstream extends Timed implements WireOwner, DownstreamStream {
+export class Http1Downstream extends Timed implements WireOwner, DownstreamStream, ClientContext {
   readonly remoteAddress: string
+  lines = ''
+  linesFor: ListenerContext | null = null
+  linesMinor = 1
   readonly #server: Http1Server
   #wire: Wire
   #request = new RequestHead()
@@ -93,20 +99,24 @@ export class Http1Downstream extends Timed implements WireOwner, DownstreamStrea
   }
 
   /** Takes over an accepted socket. null when it is gone already. */
-  static accept(server: Http1Server, socket: net.Socket): Http1Downstream | null {
-    const { remoteAddress } = socket
-    if (remoteAddress === undefined) return null
-    const connection = new Http1Downstream(server, remoteAddress.startsWith('::ffff:') ? remoteAddress.slice(7) : remoteAddress)
+  static accept(server: Http1Server, socket: net.Socket, remoteAddress: string): Http1Downstream | null {
+    const connection = new Http1Downstream(server, remoteAddress)
     const wire = Wire.accept(socket, connection)
     if (wire === null) return null
     connection.#wire = wire
-    server.wheel.arm(connection, server.now() + server.listener.config.timeouts.headMs)
+    connection.#arm(server.now(), server.listener.config.timeouts.headMs)
     wire.resume()
     return connection
   }
 
   get isIdle(): boolean {
     return this.#exchange === null
+  }
+
+  /** A timeout of 0 is off. */
+  #arm(fromMs: number, timeoutMs: number): void {
+    if (timeoutMs === 0) this.deadlineMs = 0
+    else this.#server.wheel.arm(this, fromMs + timeoutMs)
   }
 
   // ---- reading ----
@@ -159,13 +169,13 @@ export class Http1Downstream extends Timed implements WireOwner, DownstreamStrea
       length = parseRequestHead(text, this.#request, limits)
     }
     if (length === HEAD_INCOMPLETE) {
-      if (before === '') this.#server.wheel.arm(this, this.#server.now() + listener.config.timeouts.headMs)
+      if (before === '') this.#arm(this.#server.now(), listener.config.timeouts.headMs)
       this.#pendingText = text
       return -1
     }
     this.#pendingText = ''
     const nowMs = this.#server.now()
-    const x = new Exchange(this, listener, this.#request, this.remoteAddress, nowMs)
+    const x = new Exchange(this, listener, this.#request, this, nowMs)
     this.#exchange = x
     this.#headSent = false
     this.#served++
@@ -205,7 +215,7 @@ export class Http1Downstream extends Timed implements WireOwner, DownstreamStrea
       this.#remaining = x.request.contentLength
       if (this.#remaining > BULK_THRESHOLD_BYTES) this.#wire.startBulk()
     }
-    this.#server.wheel.arm(this, x.startedMs + x.listener.config.timeouts.bodyMs)
+    this.#arm(x.startedMs, x.listener.config.timeouts.bodyMs)
   }
 
   #readBody(bytes: WireBuffer, at: number, end: number): number {
@@ -225,7 +235,7 @@ export class Http1Downstream extends Timed implements WireOwner, DownstreamStrea
     if (this.#exchange === x && !this.#requestDone) {
       // While the proxy keeps the client waiting, the client is not late.
       if (this.#isPaused) this.deadlineMs = 0
-      else this.#server.wheel.arm(this, this.#server.now() + x.listener.config.timeouts.bodyMs)
+      else this.#arm(this.#server.now(), x.listener.config.timeouts.bodyMs)
     }
     return position
   }
@@ -273,7 +283,7 @@ export class Http1Downstream extends Timed implements WireOwner, DownstreamStrea
     if (!this.#isPaused) return
     this.#isPaused = false
     if (!this.#requestDone && this.#exchange !== null) {
-      this.#server.wheel.arm(this, this.#server.now() + this.#exchange.listener.config.timeouts.bodyMs)
+      this.#arm(this.#server.now(), this.#exchange.listener.config.timeouts.bodyMs)
     }
     if (this.#ahead === null) this.#wire.resume()
   }
@@ -282,8 +292,7 @@ export class Http1Downstream extends Timed implements WireOwner, DownstreamStrea
 
   sendInformational(head: ResponseHead): void {
     if (this.#isClosed || this.#request.minor === 0 || this.#headSent) return
-    head.headers.removeById(HEADER_CONTENT_LENGTH)
-    head.headers.removeById(HEADER_TRANSFER_ENCODING)
+    head.headers.removeMask(FRAMING_MASK)
     this.#wire.writeText(`${statusLine(head.status, head.reason)}${encodeFields(head.headers)}\r\n`)
   }
 
@@ -297,8 +306,7 @@ export class Http1Downstream extends Timed implements WireOwner, DownstreamStrea
     this.#headSent = true
     // An answer of our own does not wait for a body that nobody will read.
     if (this.#server.isDraining || (!this.#requestDone && x.local !== null)) this.#keepAlive = false
-    headers.removeById(HEADER_CONTENT_LENGTH)
-    headers.removeById(HEADER_TRANSFER_ENCODING)
+    headers.removeMask(FRAMING_MASK)
     let out = statusLine(status, head.reason) + encodeFields(headers)
     if (status === 204) {
       this.#mode = NO_BODY
@@ -356,7 +364,7 @@ export class Http1Downstream extends Timed implements WireOwner, DownstreamStrea
   #block(): void {
     if (this.#isBlocked) return
     this.#isBlocked = true
-    if (this.#requestDone) this.#server.wheel.arm(this, this.#server.now() + this.#server.listener.config.timeouts.sendMs)
+    if (this.#requestDone) this.#arm(this.#server.now(), this.#server.listener.config.timeouts.sendMs)
   }
 
   onDrain(): void {
@@ -385,7 +393,7 @@ export class Http1Downstream extends Timed implements WireOwner, DownstreamStrea
       this.#linger()
       return
     }
-    this.#server.wheel.arm(this, x.nowMs + this.#server.listener.config.timeouts.idleMs)
+    this.#arm(x.nowMs, this.#server.listener.config.timeouts.idleMs)
     if (!this.#isConsuming && this.#ahead !== null) this.#readAhead()
   }
 
@@ -451,7 +459,7 @@ export class Http1Downstream extends Timed implements WireOwner, DownstreamStrea
   #failHead(): void {
     this.#pendingText = ''
     this.#request.reset()
-    const x = new Exchange(this, this.#server.listener, this.#request, this.remoteAddress, this.#server.now())
+    const x = new Exchange(this, this.#server.listener, this.#request, this, this.#server.now())
     this.#exchange = x
     this.#headSent = false
     this.#requestDone = false

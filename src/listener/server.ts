@@ -29,6 +29,12 @@ const REFUSAL = [
   REFUSAL_BODY,
 ].join('\r\n')
 
+/** '' when the connection is gone already. IPv4 clients of a dual-stack socket are IPv4 clients. */
+function clientAddress(socket: net.Socket): string {
+  const address = socket.remoteAddress ?? ''
+  return address.startsWith('::ffff:') ? address.slice(7) : address
+}
+
 class DrainLimit extends Timed {
   readonly #done: () => void
 
@@ -85,19 +91,20 @@ export class HttpListener implements Http1Server {
   }
 
   #onConnection(socket: net.Socket): void {
-    const { config, metrics } = this.listener
+    const { config, metrics, trusted } = this.listener
     const { connections, row, worker, workers } = this.#options
-    const address = socket.remoteAddress
-    const perClient = config.maxConnectionsPerClient === 0 ? 0 : Math.ceil(config.maxConnectionsPerClient / workers)
-    const mine = address === undefined ? 0 : (this.#byAddress.get(address) ?? 0)
-    if (connections.total(row) >= config.maxConnections || (perClient > 0 && mine >= perClient)) {
+    const address = clientAddress(socket)
+    // A trusted proxy stands for many clients.
+    const isLimited = config.maxConnectionsPerClient > 0 && !(trusted?.has(address) ?? false)
+    const isTooMany = isLimited && (this.#byAddress.get(address) ?? 0) >= Math.ceil(config.maxConnectionsPerClient / workers)
+    if (isTooMany || connections.total(row) >= config.maxConnections) {
       metrics.connectionsRefused.add(1)
       socket.end(REFUSAL)
       socket.on('error', () => undefined)
       socket.destroySoon()
       return
     }
-    const connection = Http1Downstream.accept(this, socket)
+    const connection = Http1Downstream.accept(this, socket, address)
     if (connection === null) {
       socket.destroy()
       return

@@ -1,7 +1,7 @@
 import { ERROR_KINDS, type ErrorCode } from '../base/error.ts'
 import type { WireBuffer } from '../base/wire.ts'
 import type { ResponseHead } from '../codec/http1/head.ts'
-import { HEADER_DATE, HEADER_X_REQUEST_ID } from '../codec/header-id.ts'
+import { HEADER_DATE } from '../codec/header-id.ts'
 import type { DownstreamEvents, UpstreamEvents } from '../exchange/contracts.ts'
 import { Attempt, type Exchange } from '../exchange/exchange.ts'
 import type { Outcome } from '../service/endpoint.ts'
@@ -280,12 +280,9 @@ export class Proxy implements DownstreamEvents, UpstreamEvents {
   /** What every response carries. Before the filters, so that they have the last word. */
   #stampResponse(x: Exchange): void {
     const { headers } = x.response as ResponseHead
-    if (x.requestId !== '') {
-      headers.removeById(HEADER_X_REQUEST_ID)
-      headers.add('X-Request-Id', x.requestId)
-    }
+    if (x.requestId !== '') headers.tail += `X-Request-Id: ${x.requestId}\r\n`
     // RFC 9110 section 6.6.1: a recipient with a clock dates what came without.
-    if ((headers.seen & (1 << HEADER_DATE)) === 0) headers.add('Date', this.#date())
+    if ((headers.seen & (1 << HEADER_DATE)) === 0) headers.tail += `Date: ${this.#date()}\r\n`
   }
 
   #sendHead(x: Exchange): void {

@@ -3,8 +3,10 @@ import type { ErrorCode } from '../base/error.ts'
 import { isHost } from '../codec/http1/head.ts'
 import {
   HEADER_CONNECTION,
+  HEADER_CONTENT_LENGTH,
   HEADER_EXPECT,
   HEADER_FORWARDED,
+  HEADER_HOST,
   HEADER_HTTP2_SETTINGS,
   HEADER_KEEP_ALIVE,
   HEADER_PROXY_AUTHENTICATE,
@@ -12,6 +14,7 @@ import {
   HEADER_PROXY_CONNECTION,
   HEADER_TE,
   HEADER_TRAILER,
+  HEADER_TRANSFER_ENCODING,
   HEADER_UPGRADE,
   HEADER_VIA,
   HEADER_X_FORWARDED_FOR,
@@ -40,7 +43,8 @@ const REQUEST_HOP_BY_HOP = [
   HEADER_PROXY_AUTHENTICATE,
   HEADER_PROXY_AUTHORIZATION,
 ]
-const REQUEST_HOP_MASK = REQUEST_HOP_BY_HOP.reduce((mask, id) => mask | (1 << id), 1 << HEADER_TE)
+/** Framing and Host are written anew for the next hop (upstream/http1.ts), so what came is dropped with the rest. */
+const REQUEST_MASK = maskOf([...REQUEST_HOP_BY_HOP, HEADER_HOST, HEADER_CONTENT_LENGTH, HEADER_TRANSFER_ENCODING])
 
 const RESPONSE_HOP_BY_HOP = [
   HEADER_CONNECTION,
@@ -51,7 +55,7 @@ const RESPONSE_HOP_BY_HOP = [
   HEADER_PROXY_AUTHENTICATE,
   HEADER_TE,
 ]
-const RESPONSE_HOP_MASK = RESPONSE_HOP_BY_HOP.reduce((mask, id) => mask | (1 << id), 0)
+const RESPONSE_MASK = maskOf([...RESPONSE_HOP_BY_HOP, HEADER_CONTENT_LENGTH, HEADER_TRANSFER_ENCODING, HEADER_X_REQUEST_ID])
 
 const FORWARDED_IDS = [
   HEADER_X_FORWARDED_FOR,
@@ -61,7 +65,11 @@ const FORWARDED_IDS = [
   HEADER_FORWARDED,
   HEADER_X_REAL_IP,
 ]
-const FORWARDED_MASK = FORWARDED_IDS.reduce((mask, id) => mask | (1 << id), 0)
+const FORWARDED_MASK = maskOf(FORWARDED_IDS)
+
+function maskOf(ids: readonly number[]): number {
+  return ids.reduce((mask, id) => mask | (1 << id), 0)
+}
 
 /** Names a client may not strip by listing them in Connection: they decide where a message goes, who it is from, or who may send it. */
 const NOT_STRIPPABLE = new Set([
@@ -181,18 +189,16 @@ export function applyUnderscorePolicy(x: Exchange): boolean {
 /** Takes out what concerns only the hop before us. Runs before any filter, so that filters cannot be tricked and can add anew. */
 export function stripRequestHopByHop(x: Exchange): void {
   const { headers, connection } = x.request
-  if ((headers.seen & REQUEST_HOP_MASK) === 0) return
   if ((connection & CONNECTION_OTHER) !== 0) stripConnectionListed(headers)
   // TE goes on only as exactly "trailers": the one value that makes sense beyond a hop.
   const te = headers.getById(HEADER_TE)
   if (te !== undefined && te.toLowerCase() !== 'trailers') headers.removeById(HEADER_TE)
-  for (let i = 0; i < REQUEST_HOP_BY_HOP.length; i++) headers.removeById(REQUEST_HOP_BY_HOP[i] as number)
+  headers.removeMask(REQUEST_MASK)
 }
 
 export function stripResponseHopByHop(headers: HeaderBlock, connection: number): void {
-  if ((headers.seen & RESPONSE_HOP_MASK) === 0) return
   if ((connection & CONNECTION_OTHER) !== 0) stripConnectionListed(headers)
-  for (let i = 0; i < RESPONSE_HOP_BY_HOP.length; i++) headers.removeById(RESPONSE_HOP_BY_HOP[i] as number)
+  headers.removeMask(RESPONSE_MASK)
 }
 
 function stripConnectionListed(headers: HeaderBlock): void {
@@ -212,8 +218,10 @@ export function addForwardingFields(x: Exchange): void {
   const { headers } = x.request
   const { forwarded, via } = x.listener.config.headers
   const isKnown = (headers.seen & FORWARDED_MASK) !== 0
-  if (isKnown && !x.isTrusted) {
-    for (let i = 0; i < FORWARDED_IDS.length; i++) headers.removeById(FORWARDED_IDS[i] as number)
+  if (isKnown && !x.isTrusted) headers.removeMask(FORWARDED_MASK)
+  if (forwarded === 'x-forwarded' && !x.isTrusted && (headers.seen & (1 << HEADER_VIA)) === 0) {
+    headers.tail += forwardingLines(x)
+    return
   }
   if (forwarded === 'x-forwarded' || forwarded === 'both') addXForwarded(x, headers, isKnown && x.isTrusted)
   if (forwarded === 'rfc7239' || forwarded === 'both') addForwarded(x, headers)
@@ -225,6 +233,22 @@ export function addForwardingFields(x: Exchange): void {
       headers.set('Via', `${headers.getAll('via').join(', ')}, 1.${x.request.minor} ${via}`)
     }
   }
+}
+
+/**
+ * The usual case, without a trusted proxy before us: most of it is the same for every request of a connection, so it is kept there
+ * as ready lines.
+ */
+function forwardingLines(x: Exchange): string {
+  const { client, listener } = x
+  if (client.linesFor !== listener || client.linesMinor !== x.request.minor) {
+    const { via } = listener.config.headers
+    client.linesFor = listener
+    client.linesMinor = x.request.minor
+    client.lines = `X-Forwarded-For: ${x.remoteAddress}\r\nX-Forwarded-Proto: ${x.scheme}\r\nX-Forwarded-Port: ${listener.port}\r\n`
+    if (via !== null) client.lines += `Via: 1.${x.request.minor} ${via}\r\n`
+  }
+  return x.authority === '' ? client.lines : `${client.lines}X-Forwarded-Host: ${x.authority}\r\n`
 }
 
 function addXForwarded(x: Exchange, headers: HeaderBlock, extend: boolean): void {
@@ -262,6 +286,6 @@ export function assignRequestId(x: Exchange, next: () => string): void {
     headers.removeById(HEADER_X_REQUEST_ID)
   }
   x.requestId = next()
-  headers.add('X-Request-Id', x.requestId)
+  headers.tail = `X-Request-Id: ${x.requestId}\r\n`
 }
 

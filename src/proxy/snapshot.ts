@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { createAddressSet } from '../base/cidr.ts'
 import type { Clock, Random } from '../base/clock.ts'
 import type { TimerWheel } from '../base/timers.ts'
+import type { CustomFunction } from '../config/filter-schema.ts'
 import type { FunctionRef, GatewayConfig, ListenerConfig, RouteConfig, ServiceConfig } from '../config/types.ts'
 import type { UpstreamEvents } from '../exchange/contracts.ts'
 import { createRedirectAnswer, createRespondAnswer } from '../filter/answer.ts'
@@ -25,10 +26,11 @@ export interface SnapshotEnvironment {
   readonly wheel: TimerWheel
   readonly registry: MetricsRegistry
   readonly states: EndpointStateSource
+  readonly onDefect: (error: unknown, where: string) => void
 }
 
-/** Finds the function a FunctionRef stands for. */
-export type FunctionLookup = (ref: FunctionRef) => unknown
+/** Finds the function a FunctionRef stands for. Throws when there is none. */
+export type FunctionLookup = (ref: FunctionRef) => CustomFunction
 
 class RuntimeOfService implements ServiceRuntime {
   readonly service: Service
@@ -158,7 +160,7 @@ export class SnapshotBuilder {
     return {
       name: config.name,
       config,
-      filters: createFilters(config.filters, { functions }),
+      filters: createFilters(config.filters, { functions, onDefect: this.#environment.onDefect }),
       single: choices.length === 1 ? (choices[0] as WeightedService).service : null,
       weighted: choices.length > 1 ? choices : null,
       answer:

@@ -8,10 +8,16 @@ export function mixHash(hash: number, code: number): number {
   return Math.imul(hash ^ code, 0x9e3779b1)
 }
 
-/** The slot at which the search for a hash begins. `salt` keeps equal texts in different places apart. */
-export function slotOf(hash: number, salt: number, mask: number): number {
-  const mixed = Math.imul(hash ^ Math.imul(salt, 0x85ebca6b), 0xc2b2ae35)
-  return (mixed ^ (mixed >>> 15)) & mask
+/**
+ * A hash and the place it belongs to in one number. For equal hashes, different places give different keys: every step is a bijection.
+ */
+export function keyOf(hash: number, place: number): number {
+  return Math.imul(hash ^ Math.imul(place, 0x85ebca6b), 0xc2b2ae35)
+}
+
+/** The slot at which the search for a key begins. */
+export function slotOf(key: number, mask: number): number {
+  return (key ^ (key >>> 15)) & mask
 }
 
 /** A power of two of which `entries` fill at most half. */

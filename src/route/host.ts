@@ -1,5 +1,5 @@
 /** Hosts as routes name them, and the index that finds the wildcards a request's host falls under. */
-import { mixHash, slotCount, slotOf } from './hash.ts'
+import { keyOf, mixHash, slotCount, slotOf } from './hash.ts'
 
 /** `name` of a wildcard is what follows the star, with its dot: `.example.com`. '' for any host. */
 export interface HostPattern {
@@ -74,7 +74,7 @@ export class WildcardIndex<V> {
       const host = new WildcardHost(suffix, value)
       // Shorter ones are already in, so this finds the longest of them; a suffix is never under itself, it has no label before the dot.
       host.shorter = this.find(suffix)
-      let slot = slotOf(host.hash, 0, this.#mask)
+      let slot = slotOf(keyOf(host.hash, 0), this.#mask)
       while (this.#slots[slot] !== null) slot = (slot + 1) & this.#mask
       this.#slots[slot] = host
     }
@@ -94,7 +94,7 @@ export class WildcardIndex<V> {
   }
 
   #lookUp(hash: number, host: string, length: number): WildcardHost<V> | null {
-    for (let slot = slotOf(hash, 0, this.#mask); ; slot = (slot + 1) & this.#mask) {
+    for (let slot = slotOf(keyOf(hash, 0), this.#mask); ; slot = (slot + 1) & this.#mask) {
       const candidate = this.#slots[slot]!
       if (candidate === null) return null
       if (candidate.hash === hash && candidate.suffix.length === length && host.endsWith(candidate.suffix)) return candidate

@@ -7,7 +7,7 @@ import type { PathPattern } from './pattern.ts'
 import { compilePattern } from './pattern.ts'
 import type { Ranked } from './specificity.ts'
 import { compareSpecificity } from './specificity.ts'
-import type { Template } from './template.ts'
+import type { Captures } from './template.ts'
 import type { Match } from './types.ts'
 
 /** What of a route's configuration decides whether it matches, and the value handed out when it does. */
@@ -28,7 +28,7 @@ export class Rule<T> implements Ranked {
   readonly conditions: Condition[] | null
   next: Rule<T> | null = null
   /** Null when nothing is captured; `match` is then handed out as it is. */
-  readonly captures: Template | null
+  captures: Captures | null
   readonly match: Match<T>
 
   readonly name: string
@@ -40,7 +40,7 @@ export class Rule<T> implements Ranked {
   constructor(entry: RouteEntry<T>, host: HostPattern, path: PathPattern, conditions: Condition[] | null) {
     this.regex = path.kind === 'regex' ? path.regex : null
     this.conditions = conditions
-    this.captures = path.kind === 'template' && path.template.hasParams ? path.template : null
+    this.captures = path.kind === 'template' ? path.template.captures : null
     this.match = { route: entry.route, params: null }
     this.name = entry.config.name
     this.priority = entry.config.priority
@@ -54,7 +54,19 @@ export class Rule<T> implements Ranked {
 export function compileRules<T>(entries: readonly RouteEntry<T>[]): Rule<T>[] {
   const rules = entries.flatMap(compileEntry).sort(compareSpecificity)
   for (const [rank, rule] of rules.entries()) rule.rank = rank
+  shareCaptures(rules)
   return rules
+}
+
+/** Thousands of templates mostly capture the same names in the same segments; one object for all of them stays in the cache. */
+function shareCaptures<T>(rules: readonly Rule<T>[]): void {
+  const shared = new Map<string, Captures>()
+  for (const rule of rules) {
+    if (rule.captures === null) continue
+    const key = `${rule.captures.hasRest} ${rule.captures.names.join('/')}`
+    rule.captures = shared.get(key) ?? rule.captures
+    shared.set(key, rule.captures)
+  }
 }
 
 function compileEntry<T>(entry: RouteEntry<T>): Rule<T>[] {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { mixHash } from './hash.ts'
 import type { RequestOptions } from './routing.contract.ts'
 import { createEntry, createRequest, exact, prefix, regex, template } from './routing.contract.ts'
 import type { RouteEntry } from './rule.ts'
@@ -388,6 +389,38 @@ describe('the object a match gives', () => {
   })
 })
 
+describe('segments with the same hash', () => {
+  const letters = 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_'
+  const triples = Array.from({ length: letters.length ** 3 }, (_, i) =>
+    [i % 64, (i >> 6) % 64, i >> 12].map((index) => letters.charAt(index)).join(''),
+  )
+  const hashOf = (text: string, seed = 0) => Array.from(text).reduce((hash, character) => mixHash(hash, character.charCodeAt(0)), seed)
+
+  /** Another text of `start` and six letters with the hash of `target`: from both ends of the six letters to the middle. */
+  function collide(target: string, start: string): string {
+    const middle = new Map(triples.map((text) => [hashOf(text, hashOf(start)), text]))
+    // mixHash backwards: multiply by the inverse of its factor modulo 2^32, then take the character off.
+    let inverse = 1
+    for (let i = 0; i < 5; i++) inverse = Math.imul(inverse, 2 - Math.imul(mixHash(0, 1), inverse))
+    for (const text of triples) {
+      let hash = hashOf(target)
+      for (let i = 2; i >= 0; i--) hash = Math.imul(hash, inverse) ^ text.charCodeAt(i)
+      const found = middle.get(hash)
+      if (found !== undefined && start + found + text !== target) return start + found + text
+    }
+    throw new Error('no collision')
+  }
+
+  it('are told apart, also when one begins with the other', () => {
+    const same = collide('usersX', '')
+    const longer = collide('admin', 'admin')
+    assert.equal(hashOf(same), hashOf('usersX'))
+    assert.equal(hashOf(longer), hashOf('admin'))
+    const entries = [createEntry('a', { path: prefix('/usersX') }), createEntry('b', { path: prefix('/admin') })]
+    assert.deepEqual(routesOfPaths(entries, ['/usersX', `/${same}`, '/admin', `/${longer}`]), ['a', null, 'b', null])
+  })
+})
+
 describe('hostile paths', () => {
   // Every level has a literal and a wildcard: a search that forgets where it has been takes 2^depth ways.
   const depth = 12
@@ -419,11 +452,12 @@ describe('hostile paths', () => {
     assert.ok(reads > 0 && reads <= path.length, `${reads} reads`)
   })
 
-  it('with one endless segment are read once, not once per place', () => {
+  it('with one endless segment are read once and compared once, not once per place', () => {
     const table = createRouteTable(forked)
     const path = `${'/a'.repeat(depth)}/${'e'.repeat(64 * 1024)}`
     const reads = countReads(table, path)
-    assert.ok(reads > 64 * 1024 && reads <= path.length, `${reads} reads`)
+    // Besides, each of the tree's literals (fewer than 2^depth) is compared once.
+    assert.ok(reads > 64 * 1024 && reads <= path.length + 2 ** depth, `${reads} reads`)
   })
 
   it('are matched by a tree as deep as themselves', () => {

@@ -3,8 +3,8 @@ import { mixHash } from './hash.ts'
 import { WildcardIndex } from './host.ts'
 import type { RouteEntry, Rule } from './rule.ts'
 import { compileRules } from './rule.ts'
-import type { HostRules, LiteralIndex, Place } from './tree.ts'
-import { TreeBuilder } from './tree.ts'
+import type { Forest, HostRules } from './tree.ts'
+import { ENDS, ForestBuilder, findLiteral, LITERALS, MIN_RANK, NONE, OPEN, readPlace, WILDCARD } from './tree.ts'
 import type { Match, MatchInput } from './types.ts'
 
 /** All routes of a snapshot, compiled. Not re-entrant: one table belongs to one thread. */
@@ -35,7 +35,9 @@ class CompiledTable<T> implements RouteTable<T> {
   readonly #wildcards: WildcardIndex<HostRules<T>> | null
   readonly #wildcardMinRank: number
   readonly #anyHost: HostRules<T> | null
-  readonly #index: LiteralIndex<T>
+  readonly #forest: Forest
+  /** By rank. */
+  readonly #rules: readonly Rule<T>[]
 
   // The state of the running search; kept here so that a match allocates nothing.
   #best: Rule<T> | null = null
@@ -46,19 +48,20 @@ class CompiledTable<T> implements RouteTable<T> {
   readonly #hashes: Int32Array
 
   constructor(rules: readonly Rule<T>[]) {
-    const builder = new TreeBuilder<T>()
+    const builder = new ForestBuilder(rules)
     const exact = new Map<string, HostRules<T>>()
-    for (const [host, group] of groupByHost(rules, 'exact')) exact.set(host, builder.build(group))
+    for (const [host, group] of groupByHost(rules, 'exact')) exact.set(host, builder.add(group))
     const wildcards = new Map<string, HostRules<T>>()
-    for (const [suffix, group] of groupByHost(rules, 'wildcard')) wildcards.set(suffix, builder.build(group))
+    for (const [suffix, group] of groupByHost(rules, 'wildcard')) wildcards.set(suffix, builder.add(group))
     const any = rules.filter((rule) => rule.host.kind === 'any')
     this.#hosts = exact.size === 0 ? null : exact
     this.#wildcards = wildcards.size === 0 ? null : new WildcardIndex(wildcards)
     this.#wildcardMinRank = rules.find((rule) => rule.host.kind === 'wildcard')?.rank ?? NO_RANK
-    this.#anyHost = any.length === 0 ? null : builder.build(any)
-    this.#index = builder.createIndex()
-    this.#ends = new Int32Array(builder.depth)
-    this.#hashes = new Int32Array(builder.depth)
+    this.#anyHost = any.length === 0 ? null : builder.add(any)
+    this.#forest = builder.build()
+    this.#rules = rules
+    this.#ends = new Int32Array(this.#forest.depth)
+    this.#hashes = new Int32Array(this.#forest.depth)
   }
 
   match(input: MatchInput): Match<T> | null {
@@ -87,27 +90,29 @@ class CompiledTable<T> implements RouteTable<T> {
     if (host.minRank >= this.#bestRank) return
     if (host.exact !== null) {
       const head = host.exact.get(path)
-      if (head !== undefined) this.#consider(head, path, input)
+      if (head !== undefined) this.#consider(head.rank, path, input)
     }
-    if (host.root !== null) this.#walk(host.root, 0, path, input)
+    if (host.root !== NONE) this.#walk(host.root, 0, path, input)
   }
 
   /** `depth` is the number of segments that led to `place`. Goes down first: what is deeper is mostly more specific. */
-  #walk(place: Place<T>, depth: number, path: string, input: MatchInput): void {
-    if (place.minRank >= this.#bestRank) return
+  #walk(place: number, depth: number, path: string, input: MatchInput): void {
+    const forest = this.#forest
+    if (readPlace(forest, place, MIN_RANK) >= this.#bestRank) return
     const at = depth === 0 ? 0 : this.#ends[depth - 1]!
     if (at === path.length) {
-      if (place.ends !== null) this.#consider(place.ends, path, input)
-    } else if (place.hasLiterals || place.wildcard !== null) {
-      if (depth === this.#segmentCount) this.#readSegment(path, at + 1)
-      const end = this.#ends[depth]!
-      if (place.hasLiterals) {
-        const next = this.#index.find(place.id, this.#hashes[depth]!, path, at + 1, end)
-        if (next !== null) this.#walk(next, depth + 1, path, input)
+      this.#consider(readPlace(forest, place, ENDS), path, input)
+    } else {
+      const wildcard = readPlace(forest, place, WILDCARD)
+      if (wildcard !== NONE || readPlace(forest, place, LITERALS) !== NONE) {
+        if (depth === this.#segmentCount) this.#readSegment(path, at + 1)
+        const end = this.#ends[depth]!
+        const literal = findLiteral(forest, place, this.#hashes[depth]!, path, at + 1, end)
+        if (literal !== NONE) this.#walk(literal, depth + 1, path, input)
+        if (wildcard !== NONE && end > at + 1) this.#walk(wildcard, depth + 1, path, input)
       }
-      if (place.wildcard !== null && end > at + 1) this.#walk(place.wildcard, depth + 1, path, input)
     }
-    if (place.open !== null) this.#consider(place.open, path, input)
+    this.#consider(readPlace(forest, place, OPEN), path, input)
   }
 
   #readSegment(path: string, start: number): void {
@@ -122,9 +127,10 @@ class CompiledTable<T> implements RouteTable<T> {
     this.#hashes[this.#segmentCount++] = hash
   }
 
-  /** Takes the first rule of a list that holds, if it is better than the best so far. */
-  #consider(head: Rule<T>, path: string, input: MatchInput): void {
-    for (let rule: Rule<T> | null = head; rule !== null && rule.rank < this.#bestRank; rule = rule.next) {
+  /** Takes the first rule that holds of the list that begins with the rule of rank `head`, if it is better than the best so far. */
+  #consider(head: number, path: string, input: MatchInput): void {
+    if (head === NONE || head >= this.#bestRank) return
+    for (let rule: Rule<T> | null = this.#rules[head]!; rule !== null && rule.rank < this.#bestRank; rule = rule.next) {
       if (rule.regex !== null && !rule.regex.test(path)) continue
       if (rule.conditions !== null && !allPass(rule.conditions, input)) continue
       this.#best = rule

@@ -18,45 +18,22 @@ class Params {
   }
 }
 
-/**
- * A parsed path template: `{name}` and `*` stand for one segment that is not empty, `**` at the end for the rest of the path, which may
- * be nothing at all (`/files/**` matches `/files`, `/files/` and `/files/a/b`). A trailing slash is an empty last segment.
- */
-export class Template {
-  readonly text: string
-  readonly segments: readonly TemplateSegment[]
-  /** Whether the template ends in `**`. */
-  readonly hasRest: boolean
-  /** Whether anything is captured; otherwise `params` need not be called. */
-  readonly hasParams: boolean
+/** What a template captures. Templates that capture the same in the same segments may share one. */
+export class Captures {
   /** Per segment: the parameter's name, or null where nothing is captured. */
-  readonly #names: (string | null)[]
+  readonly names: readonly (string | null)[]
+  /** Whether what follows these segments is captured as REST_NAME. */
+  readonly hasRest: boolean
 
-  /** Throws an Error that quotes the template when it is not valid. */
-  constructor(text: string) {
-    if (!text.startsWith('/')) throw invalid(text, 'it must start with /')
-    const parts = text.slice(1).split('/')
-    this.text = text
-    this.hasRest = parts.at(-1) === '**'
-    if (this.hasRest) parts.pop()
-    this.segments = parts.map((part) => parseSegment(part, text))
-    this.#names = this.segments.map((segment) => (segment.kind === 'wildcard' ? segment.name : null))
-    const names = this.#names.filter((name) => name !== null)
-    if (this.hasRest) names.push(REST_NAME)
-    const twice = names.find((name, index) => names.indexOf(name) !== index)
-    if (twice !== undefined) throw invalid(text, `the parameter "${twice}" appears twice (** is named "${REST_NAME}")`)
-    this.hasParams = names.length > 0
+  constructor(names: readonly (string | null)[], hasRest: boolean) {
+    this.names = names
+    this.hasRest = hasRest
   }
 
-  /** Whether the template has no wildcard: it is then an exact path. */
-  get isLiteral(): boolean {
-    return !this.hasRest && this.segments.every((segment) => segment.kind === 'literal')
-  }
-
-  /** The parameters, percent-decoded, of a path that matches this template. */
+  /** The parameters, percent-decoded, of a path that matches the template. */
   params(path: string): Record<string, string> {
     const params = new Params()
-    const names = this.#names
+    const names = this.names
     let at = 0
     for (let i = 0; i < names.length; i++) {
       let end = path.indexOf('/', at + 1)
@@ -68,6 +45,42 @@ export class Template {
     if (this.hasRest) params[REST_NAME] = decodePercent(path.slice(at + 1))
     return params
   }
+}
+
+/**
+ * A parsed path template: `{name}` and `*` stand for one segment that is not empty, `**` at the end for the rest of the path, which may
+ * be nothing at all (`/files/**` matches `/files`, `/files/` and `/files/a/b`). A trailing slash is an empty last segment.
+ */
+export class Template {
+  readonly text: string
+  readonly segments: readonly TemplateSegment[]
+  /** Whether the template ends in `**`. */
+  readonly hasRest: boolean
+  /** Null when nothing is captured. */
+  readonly captures: Captures | null
+
+  /** Throws an Error that quotes the template when it is not valid. */
+  constructor(text: string) {
+    if (!text.startsWith('/')) throw invalid(text, 'it must start with /')
+    const parts = text.slice(1).split('/')
+    this.text = text
+    this.hasRest = parts.at(-1) === '**'
+    if (this.hasRest) parts.pop()
+    this.segments = parts.map((part) => parseSegment(part, text))
+    const names = this.segments.map((segment) => (segment.kind === 'wildcard' ? segment.name : null))
+    assertDistinct(this.hasRest ? [...names, REST_NAME] : names, text)
+    this.captures = this.hasRest || names.some((name) => name !== null) ? new Captures(names, this.hasRest) : null
+  }
+
+  /** Whether the template has no wildcard: it is then an exact path. */
+  get isLiteral(): boolean {
+    return !this.hasRest && this.segments.every((segment) => segment.kind === 'literal')
+  }
+}
+
+function assertDistinct(names: readonly (string | null)[], template: string): void {
+  const twice = names.find((name, index) => name !== null && names.indexOf(name) !== index)
+  if (twice !== undefined) throw invalid(template, `the parameter "${twice}" appears twice (** is named "${REST_NAME}")`)
 }
 
 function parseSegment(part: string, template: string): TemplateSegment {

@@ -72,6 +72,7 @@ describe('equalsQueryText', () => {
 
   it('does not read past the end of the piece', () => {
     assert.equal(equalsQueryText('%41', 0, 2, encoder.encode('A')), false)
+    assert.equal(equalsQueryText('%41', 0, 2, encoder.encode('%4')), true)
     assert.equal(equalsQueryText('ab', 0, 1, encoder.encode('ab')), false)
   })
 })

@@ -62,8 +62,8 @@ interface Slot {
  * The owner, on the main thread, of the memory that holds the live state of all endpoints. A slot belongs to `service + address`
  * and keeps its state across reloads for as long as any lease holds it.
  *
- * Time: every `nowMs`, here and in EndpointState, is milliseconds of one monotonic clock shared by all threads. `performance.now()`
- * alone is not (each thread counts from its own start); `process.hrtime()` is.
+ * Time: every `nowMs`, here and in EndpointState, is milliseconds of one monotonic clock that reads the same on all threads:
+ * `performance.timeOrigin + performance.now()`. A thread may count `performance.now()` alone from its own start.
  */
 export class EndpointStateStore {
   readonly #workers: number

@@ -189,6 +189,7 @@ describe('an endpoint that is put aside', () => {
     fail(state, T, 3)
     assert(!state.isAvailable(T - 50))
     assert(!state.admit(T - 50))
+    assert(!state.admit(T - 300_000))
   })
 
   it('works with epoch milliseconds and fractions', () => {
@@ -276,6 +277,16 @@ describe('the change count', () => {
       rises(() => succeed(other, T + 10_000)),
       'back',
     )
+  })
+})
+
+describe('the change count of an endpoint with weight 1', () => {
+  it('does not rise with failures that take no weight and put nothing aside', () => {
+    const { state, changes } = setUp(1)
+    fail(state, T, 2)
+    assert.equal(changes.count, 0)
+    fail(state, T)
+    assert.equal(changes.count, 1)
   })
 })
 

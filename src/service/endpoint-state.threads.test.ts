@@ -24,7 +24,7 @@ const WEIGHTS = [4, 3, 2]
 const PICKS = 49_995 // a multiple of 9
 const WORKERS = 2
 
-type Job = 'count' | 'claim' | 'fail' | 'pick' | 'die'
+type Job = 'count' | 'claim' | 'fail' | 'recover' | 'pick' | 'die'
 
 interface JobData {
   job: Job
@@ -64,7 +64,7 @@ function runJob({ job, worker, workers, layout, gate }: JobData): number {
     const claimed = states.state('users', address(0), 6, SHORT)
     for (let round = 1; round <= CLAIMS; round++) {
       if (claimed.admit(T + round * SHORT.failTimeoutMs)) result++
-      // Meeting again and again keeps the threads racing, and neither a minute behind the other.
+      // Meeting again and again keeps the threads racing, and neither too far behind the other.
       if (round % 10_000 === 0) meet(gate, workers)
     }
   } else if (job === 'fail') {
@@ -72,6 +72,12 @@ function runJob({ job, worker, workers, layout, gate }: JobData): number {
     for (let i = 0; i < FAILURES; i++) {
       failing.begin()
       failing.end('failure', T)
+    }
+  } else if (job === 'recover') {
+    const flapping = states.state('users', address(0), MANY.maxFails, MANY)
+    for (let i = 0; i < FAILURES; i++) {
+      flapping.begin()
+      flapping.end(i % 3 === 0 ? 'failure' : 'success', T)
     }
   } else if (job === 'pick') {
     const set = WEIGHTS.map((weight, i) => {
@@ -142,6 +148,13 @@ function defineTests(): void {
       const row = store.statistics()[0]
       assert.equal(row?.recentFailures, WORKERS * FAILURES)
       assert.equal(row?.penalty, WORKERS * FAILURES)
+    })
+
+    it('gives no more weight back than was lost when threads succeed at the same moment', async () => {
+      const { store, layout } = setUp()
+      await runWorkers(store, layout, 'recover')
+      const penalty = store.statistics()[0]?.penalty
+      assert(penalty !== undefined && penalty >= 0 && penalty <= WORKERS, `${penalty}`)
     })
 
     it('keeps the exact weighted ratio over 99,990 picks of two threads', async () => {

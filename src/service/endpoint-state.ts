@@ -27,8 +27,11 @@ export type Ejection = { readonly maxFails: number; readonly failTimeoutMs: numb
 const ASIDE = 1
 const TRIAL = 2
 
-/** Threads take the time at different moments; a mark this far in the future is still believed, one further off is from long ago. */
-const MAX_SKEW_MS = 60_000
+/**
+ * A request carries the time at which it was read, so a mark may be newer than the time it is asked with. One up to this far
+ * ahead is believed; one further ahead is from long ago, seen through the modulus.
+ */
+const MAX_SKEW_MS = 600_000
 /** Half the range of a mark's time, less the skew: about six days. */
 const MAX_FAIL_TIMEOUT_MS = 2 ** 29 - 1 - MAX_SKEW_MS
 

@@ -38,6 +38,9 @@ const BODY_CHUNKED = 4
 const BODY_UNTIL_CLOSE = 5
 const CLOSED = 6
 
+/** Host and framing are never copied: they are written anew for this hop. */
+const FRAMING_MASK = (1 << HEADER_HOST) | (1 << HEADER_CONTENT_LENGTH) | (1 << HEADER_TRANSFER_ENCODING)
+
 /** A head is nearly always in the first bytes of a read; decoding more than needed as text costs. */
 const HEAD_GUESS_BYTES = 2048
 /** Up to here a piece of body travels as text in the same write as what is before it. */
@@ -100,9 +103,7 @@ export class Http1Connection extends Timed implements WireOwner, UpstreamConnect
     this.#keepAlive = true
     const { request } = x
     const { headers } = request
-    headers.removeById(HEADER_HOST)
-    headers.removeById(HEADER_CONTENT_LENGTH)
-    headers.removeById(HEADER_TRANSFER_ENCODING)
+    headers.removeMask(FRAMING_MASK)
     let out = `${x.method} ${x.target} HTTP/1.1\r\nHost: ${this.#hostFor(attempt)}\r\n${encodeFields(headers)}`
     if (request.chunked) out += 'Transfer-Encoding: chunked\r\n\r\n'
     else if (request.contentLength >= 0) out += `Content-Length: ${request.contentLength}\r\n\r\n`

@@ -1,8 +1,18 @@
 /** What must hold for the HTTP/1.1 codec on any bytes. The codec is an argument, so that a broken one can prove the checks. */
+
+import { FIELD_SIZE, type HeaderBlock } from '../../src/codec/header-block.ts'
 import { CHUNK_DATA, CHUNK_END, CHUNK_ERROR, CHUNK_NEED_MORE, ChunkedDecoder } from '../../src/codec/http1/chunked.ts'
 import { encodeFields } from '../../src/codec/http1/encode.ts'
-import { HEAD_INCOMPLETE, HEAD_VERSION, MessageHead, parseFields, parseRequestHead, parseResponseHead, RequestHead, ResponseHead } from '../../src/codec/http1/head.ts'
-import { FIELD_SIZE, type HeaderBlock } from '../../src/codec/header-block.ts'
+import {
+  HEAD_INCOMPLETE,
+  HEAD_VERSION,
+  MessageHead,
+  parseFields,
+  parseRequestHead,
+  parseResponseHead,
+  RequestHead,
+  ResponseHead,
+} from '../../src/codec/http1/head.ts'
 import { LIMITS } from '../vectors/http1/vector.ts'
 
 export type Kind = 'request' | 'response' | 'chunked'
@@ -15,7 +25,12 @@ export interface Codec {
   createDecoder(maxTrailerBytes: number): Pick<ChunkedDecoder, 'position' | 'dataStart' | 'dataEnd' | 'trailers' | 'next'>
 }
 
-export const SLUICE: Codec = { parseRequestHead, parseResponseHead, encodeFields, createDecoder: (maxTrailerBytes) => new ChunkedDecoder(maxTrailerBytes) }
+export const SLUICE: Codec = {
+  parseRequestHead,
+  parseResponseHead,
+  encodeFields,
+  createDecoder: (maxTrailerBytes) => new ChunkedDecoder(maxTrailerBytes),
+}
 
 /** Broken invariants are thrown as this, so that they can be told from a codec that throws. */
 class Violation extends Error {}
@@ -81,7 +96,10 @@ function checkAccepted(kind: Kind, text: string, head: MessageHead): void {
     hold(FIELD_LINE.test(line), 'a field line is not one')
     const colon = line.indexOf(':')
     const [name, value] = pairs[i] as [string, string]
-    hold(name === line.slice(0, colon) && value === line.slice(colon + 1).replace(/^[ \t]+|[ \t]+$/g, ''), 'a name or value is not what the line says')
+    hold(
+      name === line.slice(0, colon) && value === line.slice(colon + 1).replace(/^[ \t]+|[ \t]+$/g, ''),
+      'a name or value is not what the line says',
+    )
   }
   checkFraming(kind, head, pairs)
   checkOffsets(head.headers, text.length)
@@ -92,8 +110,14 @@ function checkFraming(kind: Kind, head: MessageHead, pairs: readonly [string, st
   const lengths = values('content-length')
   const codings = values('transfer-encoding')
   hold(lengths.length + codings.length <= 1, 'more than one framing field')
-  hold(lengths.length === 0 ? head.contentLength === -1 : /^\d{1,15}$/.test(lengths[0] as string) && head.contentLength === Number(lengths[0]), 'Content-Length')
-  hold(codings.length === 0 ? !head.chunked : head.chunked && head.minor === 1 && codings[0]?.toLowerCase() === 'chunked', 'Transfer-Encoding')
+  hold(
+    lengths.length === 0 ? head.contentLength === -1 : /^\d{1,15}$/.test(lengths[0] as string) && head.contentLength === Number(lengths[0]),
+    'Content-Length',
+  )
+  hold(
+    codings.length === 0 ? !head.chunked : head.chunked && head.minor === 1 && codings[0]?.toLowerCase() === 'chunked',
+    'Transfer-Encoding',
+  )
   if (kind === 'request') hold(values('host').length === 1 || (head.minor === 0 && values('host').length === 0), 'Host')
 }
 
@@ -102,7 +126,10 @@ function checkOffsets({ fields, used }: HeaderBlock, length: number): void {
   hold(used % FIELD_SIZE === 0 && used <= fields.length, 'the field table')
   for (let i = 0; i < used; i += FIELD_SIZE) {
     const [nameStart, nameEnd, valueStart, valueEnd, next] = fields.slice(i, i + 5) as [number, number, number, number, number]
-    hold(last <= nameStart && nameStart < nameEnd && nameEnd < valueStart && valueStart <= valueEnd && valueEnd < next && next <= length - 2, 'a field offset')
+    hold(
+      last <= nameStart && nameStart < nameEnd && nameEnd < valueStart && valueStart <= valueEnd && valueEnd < next && next <= length - 2,
+      'a field offset',
+    )
     last = next
   }
 }
@@ -176,13 +203,21 @@ function decodePlainly(text: string): Decoded | null {
 function checkChunked(codec: Codec, text: string, cuts: readonly number[]): void {
   const whole = decode(codec, text, [])
   const plain = decodePlainly(text)
-  if (plain !== null || whole.answer === CHUNK_END) hold(JSON.stringify(whole) === JSON.stringify(plain), `decoded ${JSON.stringify(whole)}, by the grammar ${JSON.stringify(plain)}`)
+  if (plain !== null || whole.answer === CHUNK_END)
+    hold(JSON.stringify(whole) === JSON.stringify(plain), `decoded ${JSON.stringify(whole)}, by the grammar ${JSON.stringify(plain)}`)
   const check = (how: string, offsets: readonly number[]): void => {
     hold(JSON.stringify(decode(codec, text, offsets)) === JSON.stringify(whole), `${how} it is another body`)
   }
   for (const cut of cuts) check(`split at ${cut}`, [cut])
-  check('split at several places', [...cuts].sort((a, b) => a - b))
-  if (text.length <= 2000) check('byte by byte', Array.from({ length: text.length }, (_, i) => i))
+  check(
+    'split at several places',
+    [...cuts].sort((a, b) => a - b),
+  )
+  if (text.length <= 2000)
+    check(
+      'byte by byte',
+      Array.from({ length: text.length }, (_, i) => i),
+    )
 }
 
 const LARGE_BYTES = 65_536
@@ -198,7 +233,13 @@ export function checkLinearTime(codec: Codec, kind: Kind, start: string, piece: 
     let best = Infinity
     for (let i = 0; i < 3; i++) {
       const from = nowMs()
-      if (kind === 'chunked') decode(codec, text, Array.from({ length: Math.floor(length / 512) }, (_, k) => k * 512), ROOM.headBytes)
+      if (kind === 'chunked')
+        decode(
+          codec,
+          text,
+          Array.from({ length: Math.floor(length / 512) }, (_, k) => k * 512),
+          ROOM.headBytes,
+        )
       else parse(codec, text, kind === 'request' ? new RequestHead() : new ResponseHead(), ROOM)
       best = Math.min(best, nowMs() - from)
     }

@@ -14,7 +14,7 @@ import { REQUEST_FIELDS, REQUEST_HOST } from '../vectors/http1/request-fields.ts
 import { REQUEST_FRAMING } from '../vectors/http1/request-framing.ts'
 import { REQUEST_LINE } from '../vectors/http1/request-line.ts'
 import { RESPONSE } from '../vectors/http1/response.ts'
-import { type Codec, checkInput, checkLinearTime, type Kind, KINDS, SLUICE } from './http1-checks.ts'
+import { type Codec, checkInput, checkLinearTime, KINDS, type Kind, SLUICE } from './http1-checks.ts'
 
 export const CRASH_FOLDER = fileURLToPath(new URL('crashes/', import.meta.url))
 
@@ -45,7 +45,8 @@ const LINEAR_EVERY = 500
 const MAX_CRASHES = 20
 const MAX_INPUT_BYTES = 4096
 
-const short = (vectors: readonly { bytes: string }[]): string[] => vectors.map(({ bytes }) => bytes).filter((bytes) => bytes.length <= MAX_INPUT_BYTES)
+const short = (vectors: readonly { bytes: string }[]): string[] =>
+  vectors.map(({ bytes }) => bytes).filter((bytes) => bytes.length <= MAX_INPUT_BYTES)
 const CORPUS: Readonly<Record<Kind, readonly string[]>> = {
   request: short([...REQUEST_LINE, ...REQUEST_HOST, ...REQUEST_FIELDS, ...REQUEST_FRAMING]),
   response: short(RESPONSE),
@@ -53,8 +54,54 @@ const CORPUS: Readonly<Record<Kind, readonly string[]>> = {
 }
 
 const PIECES: readonly string[] = [
-  '\r', '\n', '\r\n', '\r\n\r\n', '\n\n', '\0', ' ', '\t', '\x0b', '\x0c', '\x7f', '\x80', '\xa0', '\xff', ':', ';', ',', '"', '\\', '=', '_', '+', '-', '0', '0x', '1', '5', 'a', 'f', 'g', '\r\n ', '\r\n\t',
-  'Host: a\r\n', 'Content-Length: 5\r\n', 'Content-Length:', 'Transfer-Encoding: chunked\r\n', 'Transfer-Encoding:', 'Connection: close\r\n', 'X: y\r\n', 'HTTP/1.1', 'HTTP/1.0', 'HTTP/1.1 200 OK\r\n', 'GET / HTTP/1.1\r\n', '0\r\n\r\n', '5\r\nhello\r\n', ';a="', 'fffffffffffff', '0000000000000',
+  '\r',
+  '\n',
+  '\r\n',
+  '\r\n\r\n',
+  '\n\n',
+  '\0',
+  ' ',
+  '\t',
+  '\x0b',
+  '\x0c',
+  '\x7f',
+  '\x80',
+  '\xa0',
+  '\xff',
+  ':',
+  ';',
+  ',',
+  '"',
+  '\\',
+  '=',
+  '_',
+  '+',
+  '-',
+  '0',
+  '0x',
+  '1',
+  '5',
+  'a',
+  'f',
+  'g',
+  '\r\n ',
+  '\r\n\t',
+  'Host: a\r\n',
+  'Content-Length: 5\r\n',
+  'Content-Length:',
+  'Transfer-Encoding: chunked\r\n',
+  'Transfer-Encoding:',
+  'Connection: close\r\n',
+  'X: y\r\n',
+  'HTTP/1.1',
+  'HTTP/1.0',
+  'HTTP/1.1 200 OK\r\n',
+  'GET / HTTP/1.1\r\n',
+  '0\r\n\r\n',
+  '5\r\nhello\r\n',
+  ';a="',
+  'fffffffffffff',
+  '0000000000000',
 ]
 
 /** mulberry32: small, seeded, good enough to choose with. */
@@ -128,7 +175,12 @@ export function fuzz({ codec = SLUICE, seed, maxInputs, maxMs, stopAtCrash = fal
 
 /** Every split of the input: what a crash file is checked with. */
 export function replay(kind: Kind, text: string, codec: Codec = SLUICE): string | null {
-  return checkInput(codec, kind, text, Array.from({ length: Math.min(text.length, 2000) + 1 }, (_, i) => i))
+  return checkInput(
+    codec,
+    kind,
+    text,
+    Array.from({ length: Math.min(text.length, 2000) + 1 }, (_, i) => i),
+  )
 }
 
 /** Crash files as [file name, kind, text]. */
@@ -162,7 +214,8 @@ function main(): void {
   }
   const { inputs, crashes } = fuzz({ seed, maxInputs: Infinity, maxMs: seconds * 1000, nowMs: () => performance.now() })
   process.stdout.write(`seed ${seed}: ${inputs} inputs, ${crashes.length} crashes\n`)
-  for (const crash of crashes) process.stdout.write(`${writeCrash(CRASH_FOLDER, crash)}\n  ${crash.message}\n  ${JSON.stringify(crash.text.slice(0, 300))}\n`)
+  for (const crash of crashes)
+    process.stdout.write(`${writeCrash(CRASH_FOLDER, crash)}\n  ${crash.message}\n  ${JSON.stringify(crash.text.slice(0, 300))}\n`)
   if (crashes.length > 0) process.exitCode = 1
 }
 

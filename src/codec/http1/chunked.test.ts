@@ -76,10 +76,28 @@ describe('chunked decoder', () => {
 
   it('reads the next body after reset, whatever state it was left in', () => {
     const decoder = new ChunkedDecoder(100)
-    for (const left of ['5', '5;a', '5;"', '5;"\\', '5\r', '5\r\nhe', '5\r\nhello', '5\r\nhello\r', '0\r\n', '0\r\nX', '0\r\nX: y\r\n\r', 'broken', '0\r\n\r\n']) {
+    for (const left of [
+      '5',
+      '5;a',
+      '5;"',
+      '5;"\\',
+      '5\r',
+      '5\r\nhe',
+      '5\r\nhello',
+      '5\r\nhello\r',
+      '0\r\n',
+      '0\r\nX',
+      '0\r\nX: y\r\n\r',
+      'broken',
+      '0\r\n\r\n',
+    ]) {
       decode(decoder, left, [])
       decoder.reset()
-      assert.deepEqual(decode(decoder, '2\r\nok\r\n0\r\nA: b\r\n\r\n', []), { answer: CHUNK_END, data: 'ok', trailers: 'A: b\r\n', consumed: 18 }, left)
+      assert.deepEqual(
+        decode(decoder, '2\r\nok\r\n0\r\nA: b\r\n\r\n', []),
+        { answer: CHUNK_END, data: 'ok', trailers: 'A: b\r\n', consumed: 18 },
+        left,
+      )
     }
   })
 

@@ -3,8 +3,8 @@ import { after, before, describe, it } from 'node:test'
 import fc from 'fast-check'
 import { CHUNKED } from '../../../test/vectors/http1/chunked.ts'
 import { INTENDED_DIFFERENCES } from '../../../test/vectors/http1/differences.ts'
+import { MUTATION_RULES, mutatedRequest, validRequest } from '../../../test/vectors/http1/generate.ts'
 import { differenceBetween, NodeClient, NodeServer, type Outcome, readRequests, readResponse } from '../../../test/vectors/http1/oracle.ts'
-import { mutatedRequest, MUTATION_RULES, validRequest } from '../../../test/vectors/http1/generate.ts'
 import { REQUEST_FIELDS, REQUEST_HOST } from '../../../test/vectors/http1/request-fields.ts'
 import { REQUEST_FRAMING } from '../../../test/vectors/http1/request-framing.ts'
 import { REQUEST_LINE } from '../../../test/vectors/http1/request-line.ts'
@@ -26,14 +26,21 @@ const REQUESTS = [
   ...cases('framing', REQUEST_FRAMING),
   ...cases('chunked request', CHUNKED, 'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n'),
 ]
-const RESPONSES = [...cases('response', RESPONSE), ...cases('chunked response', CHUNKED, 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n')]
+const RESPONSES = [
+  ...cases('response', RESPONSE),
+  ...cases('chunked response', CHUNKED, 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n'),
+]
 
 const INTENDED = new Map(INTENDED_DIFFERENCES.flatMap(({ kind, vectors }) => vectors.map((name) => [name, kind])))
 
 function checkCase({ name, bytes }: Case, ours: Outcome, theirs: Outcome): void {
   const found = differenceBetween(ours, theirs)
   const intended = INTENDED.get(name) ?? null
-  assert.equal(found, intended, `${name}\n${JSON.stringify(bytes.slice(0, 500))}\nSluice ${JSON.stringify(ours)}\nllhttp ${JSON.stringify(theirs)}`)
+  assert.equal(
+    found,
+    intended,
+    `${name}\n${JSON.stringify(bytes.slice(0, 500))}\nSluice ${JSON.stringify(ours)}\nllhttp ${JSON.stringify(theirs)}`,
+  )
 }
 
 describe('compared with the parser of Node', () => {
@@ -95,7 +102,14 @@ describe('compared with the parser of Node', () => {
   })
 
   it('the comparison can fail: each kind of difference is told', () => {
-    const message = { start: ['GET', '/'] as const, minor: 1, fields: [['Host', 'a'] as [string, string]], body: '', trailers: [], complete: true }
+    const message = {
+      start: ['GET', '/'] as const,
+      minor: 1,
+      fields: [['Host', 'a'] as [string, string]],
+      body: '',
+      trailers: [],
+      complete: true,
+    }
     const clean: Outcome = { messages: [message], verdict: 'clean' }
     assert.equal(differenceBetween(clean, { messages: [{ ...message }], verdict: 'clean' }), null)
     assert.equal(differenceBetween({ messages: [], verdict: 'error' }, clean), 'only Sluice refuses')
@@ -103,9 +117,24 @@ describe('compared with the parser of Node', () => {
     assert.equal(differenceBetween({ messages: [], verdict: 'incomplete' }, clean), 'only Sluice waits')
     assert.equal(differenceBetween(clean, { messages: [], verdict: 'incomplete' }), 'only llhttp waits')
     assert.equal(differenceBetween({ messages: [], verdict: 'error' }, { messages: [message], verdict: 'error' }), null, 'refused earlier')
-    assert.equal(differenceBetween({ messages: [message], verdict: 'error' }, { messages: [], verdict: 'error' }), 'read differently', 'refused later')
-    for (const change of [{ start: ['GET', '/x'] as const }, { minor: 0 }, { fields: [] }, { body: 'x' }, { trailers: [['a', 'b'] as [string, string]] }, { complete: false }]) {
-      assert.equal(differenceBetween(clean, { messages: [{ ...message, ...change }], verdict: 'clean' }), 'read differently', JSON.stringify(change))
+    assert.equal(
+      differenceBetween({ messages: [message], verdict: 'error' }, { messages: [], verdict: 'error' }),
+      'read differently',
+      'refused later',
+    )
+    for (const change of [
+      { start: ['GET', '/x'] as const },
+      { minor: 0 },
+      { fields: [] },
+      { body: 'x' },
+      { trailers: [['a', 'b'] as [string, string]] },
+      { complete: false },
+    ]) {
+      assert.equal(
+        differenceBetween(clean, { messages: [{ ...message, ...change }], verdict: 'clean' }),
+        'read differently',
+        JSON.stringify(change),
+      )
     }
   })
 })

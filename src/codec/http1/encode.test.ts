@@ -21,14 +21,23 @@ describe('encodeFields', () => {
   })
 
   it('writes lines of another form anew, in their place', () => {
-    assert.equal(encodeFields(parsed('A: 1\r\nB:2\r\nC:  3\r\nD:\t4\r\nE: 5 \r\nF:\r\nG: 7\r\n').headers), 'A: 1\r\nB: 2\r\nC: 3\r\nD: 4\r\nE: 5\r\nF: \r\nG: 7\r\n')
+    assert.equal(
+      encodeFields(parsed('A: 1\r\nB:2\r\nC:  3\r\nD:\t4\r\nE: 5 \r\nF:\r\nG: 7\r\n').headers),
+      'A: 1\r\nB: 2\r\nC: 3\r\nD: 4\r\nE: 5\r\nF: \r\nG: 7\r\n',
+    )
   })
 
   it('leaves out removed lines at the beginning, in the middle and at the end of a run', () => {
     for (const removed of ['a', 'b', 'c', 'd', 'e']) {
       const { headers } = parsed('A: 1\r\nB: 2\r\nC:3\r\nD: 4\r\nE: 5\r\n')
       headers.remove(removed)
-      const expected = [['A', '1'], ['B', '2'], ['C', '3'], ['D', '4'], ['E', '5']].filter(([name]) => name?.toLowerCase() !== removed)
+      const expected = [
+        ['A', '1'],
+        ['B', '2'],
+        ['C', '3'],
+        ['D', '4'],
+        ['E', '5'],
+      ].filter(([name]) => name?.toLowerCase() !== removed)
       assert.equal(encodeFields(headers), expected.map(([name, value]) => `${name}: ${value}\r\n`).join(''))
     }
   })
@@ -59,7 +68,9 @@ describe('encodeFields', () => {
   it('agrees with toPairs after any sequence of changes', () => {
     const name = fc.constantFrom('Host', 'host', 'X-A', 'x-a', 'Connection', 'TE', '__proto__', 'X')
     const value = fc.constantFrom('', 'a', 'a b', '\xff', 'c:d')
-    const line = fc.tuple(name, fc.constantFrom(':', ': ', ':  ', ':\t'), value, fc.constantFrom('', ' ', '\t')).map((parts) => `${parts.join('')}\r\n`)
+    const line = fc
+      .tuple(name, fc.constantFrom(':', ': ', ':  ', ':\t'), value, fc.constantFrom('', ' ', '\t'))
+      .map((parts) => `${parts.join('')}\r\n`)
     const change = fc.tuple(fc.constantFrom('set', 'add', 'remove'), name, value)
     fc.assert(
       fc.property(fc.array(line, { maxLength: 8 }), fc.array(change, { maxLength: 6 }), (lines, changes) => {

@@ -5,14 +5,35 @@ import { REQUEST_FRAMING } from '../../../test/vectors/http1/request-framing.ts'
 import { REQUEST_LINE } from '../../../test/vectors/http1/request-line.ts'
 import { RESPONSE } from '../../../test/vectors/http1/response.ts'
 import { type HeadExpectation, type HeadVector, LIMITS } from '../../../test/vectors/http1/vector.ts'
-import { HEAD_INCOMPLETE, type HeadLimits, isHost, MessageHead, parseFields, parseRequestHead, parseResponseHead, RequestHead, ResponseHead } from './head.ts'
+import {
+  HEAD_INCOMPLETE,
+  type HeadLimits,
+  isHost,
+  MessageHead,
+  parseFields,
+  parseRequestHead,
+  parseResponseHead,
+  RequestHead,
+  ResponseHead,
+} from './head.ts'
 
 type Parse<Head extends MessageHead> = (text: string, head: Head, limits: HeadLimits) => number
 
 /** Everything a parse leaves behind, as plain values. */
-function snapshot(head: MessageHead): Required<Omit<HeadExpectation, 'rest' | 'method' | 'target' | 'status' | 'reason'>> & Record<string, unknown> {
+function snapshot(
+  head: MessageHead,
+): Required<Omit<HeadExpectation, 'rest' | 'method' | 'target' | 'status' | 'reason'>> & Record<string, unknown> {
   const { minor, contentLength, chunked, connection, hasUnderscore, hosts } = head
-  const shared = { minor, contentLength, chunked, connection, hasUnderscore, hosts, seen: head.headers.seen, fields: head.headers.toPairs() }
+  const shared = {
+    minor,
+    contentLength,
+    chunked,
+    connection,
+    hasUnderscore,
+    hosts,
+    seen: head.headers.seen,
+    fields: head.headers.toPairs(),
+  }
   if (head instanceof RequestHead) return { ...shared, method: head.method, target: head.target }
   if (head instanceof ResponseHead) return { ...shared, status: head.status, reason: head.reason }
   return shared
@@ -44,7 +65,12 @@ function checkPart(whole: number, part: number, offset: number): void {
   else assert.ok(part === whole || part === HEAD_INCOMPLETE, `after ${offset} bytes: ${part} instead of ${whole}`)
 }
 
-function describeVectors<Head extends MessageHead>(title: string, vectors: readonly HeadVector[], create: () => Head, parse: Parse<Head>): void {
+function describeVectors<Head extends MessageHead>(
+  title: string,
+  vectors: readonly HeadVector[],
+  create: () => Head,
+  parse: Parse<Head>,
+): void {
   describe(title, () => {
     it('has vectors with names of their own', () => {
       assert.equal(new Set(vectors.map((vector) => vector.name)).size, vectors.length)
@@ -90,7 +116,9 @@ describeVectors('response head', RESPONSE, () => new ResponseHead(), parseRespon
 describe('a head object that is used again', () => {
   it('keeps nothing of the message before', () => {
     const used = new RequestHead()
-    assert.ok(parseRequestHead('POST /long HTTP/1.0\r\nHost: b\r\nX_Y: 1\r\nConnection: close\r\nContent-Length: 5\r\n\r\n', used, LIMITS) > 0)
+    assert.ok(
+      parseRequestHead('POST /long HTTP/1.0\r\nHost: b\r\nX_Y: 1\r\nConnection: close\r\nContent-Length: 5\r\n\r\n', used, LIMITS) > 0,
+    )
     used.headers.add('X-Added', '1')
     const fresh = new RequestHead()
     const text = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n'
@@ -100,7 +128,9 @@ describe('a head object that is used again', () => {
 
   it('keeps nothing of the response before', () => {
     const used = new ResponseHead()
-    assert.ok(parseResponseHead('HTTP/1.0 404 Gone\r\nTransfer-Encoding-X: 1\r\nContent-Length: 5\r\nConnection: close\r\n\r\n', used, LIMITS) > 0)
+    assert.ok(
+      parseResponseHead('HTTP/1.0 404 Gone\r\nTransfer-Encoding-X: 1\r\nContent-Length: 5\r\nConnection: close\r\n\r\n', used, LIMITS) > 0,
+    )
     const fresh = new ResponseHead()
     const text = 'HTTP/1.1 200\r\nTransfer-Encoding: chunked\r\n\r\n'
     assert.equal(parseResponseHead(text, used, LIMITS), parseResponseHead(text, fresh, LIMITS))
@@ -120,7 +150,10 @@ describe('field lines of a trailer section', () => {
     const head = new MessageHead()
     const text = 'X: y\r\nContent-Length: 5\r\n'
     assert.equal(parseFields(`${text}\r\n`, 0, head, LIMITS), text.length + 2)
-    assert.deepEqual(head.headers.toPairs(), [['X', 'y'], ['Content-Length', '5']])
+    assert.deepEqual(head.headers.toPairs(), [
+      ['X', 'y'],
+      ['Content-Length', '5'],
+    ])
     assert.equal(head.contentLength, 5, 'the caller sees the framing field')
   })
 
@@ -131,9 +164,11 @@ describe('field lines of a trailer section', () => {
 
 describe('isHost', () => {
   it('accepts names, addresses and ports', () => {
-    for (const value of ['', 'a', 'A-b.c_d', '1.2.3.4', '[::1]', '[::1]:0', 'a:', 'a:0', 'a:65535', ':80']) assert.equal(isHost(value), true, value)
+    for (const value of ['', 'a', 'A-b.c_d', '1.2.3.4', '[::1]', '[::1]:0', 'a:', 'a:0', 'a:65535', ':80'])
+      assert.equal(isHost(value), true, value)
   })
   it('refuses what is not a host', () => {
-    for (const value of [' ', 'a b', 'a:65536', 'a:1:2', 'a/', 'a@b', '[', '[]', '[:]', '[::1', '[::1]1', '[::1]:x', 'a]', 'é', 'a\u0141']) assert.equal(isHost(value), false, value)
+    for (const value of [' ', 'a b', 'a:65536', 'a:1:2', 'a/', 'a@b', '[', '[]', '[:]', '[::1', '[::1]1', '[::1]:x', 'a]', 'é', 'a\u0141'])
+      assert.equal(isHost(value), false, value)
   })
 })

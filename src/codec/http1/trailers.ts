@@ -1,4 +1,4 @@
-import { HeaderBlock } from '../header-block.ts'
+import type { HeaderBlock } from '../header-block.ts'
 import { encodeFields } from './encode.ts'
 import { type HeadLimits, MessageHead, parseFields } from './head.ts'
 

@@ -1,7 +1,11 @@
 /** The chunked transfer coding: RFC 9112 section 7.1. `maxTrailerBytes` counts the field lines, without the empty line. */
 import type { ChunkedVector } from './vector.ts'
 
-const pass = (name: string, bytes: string, data: string, trailers = '', rest = ''): ChunkedVector => ({ name, bytes, expected: { data, trailers, rest } })
+const pass = (name: string, bytes: string, data: string, trailers = '', rest = ''): ChunkedVector => ({
+  name,
+  bytes,
+  expected: { data, trailers, rest },
+})
 const fail = (name: string, bytes: string): ChunkedVector => ({ name, bytes, expected: 'error' })
 const more = (name: string, bytes: string): ChunkedVector => ({ name, bytes, expected: 'more' })
 const END = '0\r\n\r\n'
@@ -15,7 +19,11 @@ export const CHUNKED: readonly ChunkedVector[] = [
   pass('leading zeros', `0005\r\nhello\r\n0000\r\n\r\n`, 'hello'),
   pass('13 digits', `0000000000005\r\nhello\r\n0000000000000\r\n\r\n`, 'hello'),
   pass('data that looks like chunks', `7\r\n0\r\n\r\n5\r\r\n${END}`, '0\r\n\r\n5\r'),
-  pass('data of every byte', `100\r\n${Array.from({ length: 256 }, (_, i) => String.fromCharCode(i)).join('')}\r\n${END}`, Array.from({ length: 256 }, (_, i) => String.fromCharCode(i)).join('')),
+  pass(
+    'data of every byte',
+    `100\r\n${Array.from({ length: 256 }, (_, i) => String.fromCharCode(i)).join('')}\r\n${END}`,
+    Array.from({ length: 256 }, (_, i) => String.fromCharCode(i)).join(''),
+  ),
   pass('a request behind the body', `1\r\nx\r\n${END}GET / HTTP/1.1\r\n`, 'x', '', 'GET / HTTP/1.1\r\n'),
 
   // Extensions.
@@ -94,7 +102,12 @@ export const CHUNKED: readonly ChunkedVector[] = [
   // Trailers.
   pass('one trailer', '0\r\nX: y\r\n\r\n', '', 'X: y\r\n'),
   pass('two trailers and a request behind', '1\r\na\r\n0\r\nX: y\r\nZ:\r\n\r\nGET', 'a', 'X: y\r\nZ:\r\n', 'GET'),
-  pass('framing fields in the trailers are handed on as text', '0\r\nContent-Length: 5\r\nTransfer-Encoding: x\r\n\r\n', '', 'Content-Length: 5\r\nTransfer-Encoding: x\r\n'),
+  pass(
+    'framing fields in the trailers are handed on as text',
+    '0\r\nContent-Length: 5\r\nTransfer-Encoding: x\r\n\r\n',
+    '',
+    'Content-Length: 5\r\nTransfer-Encoding: x\r\n',
+  ),
   pass('a Content-Length in the trailers is handed on as text', '0\r\nContent-Length: 5\r\n\r\n', '', 'Content-Length: 5\r\n'),
   pass('obs-text in a trailer', '0\r\nX: \xff\r\n\r\n', '', 'X: \xff\r\n'),
   fail('a bare LF in the trailers', '0\r\nX: y\nZ: w\r\n\r\n'),

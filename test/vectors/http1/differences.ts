@@ -27,14 +27,12 @@ export const INTENDED_DIFFERENCES: readonly IntendedDifference[] = [
   {
     kind: 'only Sluice refuses',
     reason: 'RFC 9112 section 3 has exactly one space between the parts of the request line; others split on any run of them.',
-    vectors: [
-      'line: two spaces before the target',
-      'line: two spaces before the version',
-    ],
+    vectors: ['line: two spaces before the target', 'line: two spaces before the version'],
   },
   {
     kind: 'only Sluice refuses',
-    reason: 'RFC 9112 section 2.2 forgives one empty line before a request and none before a response; llhttp skips any number of CR and LF.',
+    reason:
+      'RFC 9112 section 2.2 forgives one empty line before a request and none before a response; llhttp skips any number of CR and LF.',
     vectors: [
       'line: two empty lines before the request',
       'line: a bare LF before the request',
@@ -45,7 +43,8 @@ export const INTENDED_DIFFERENCES: readonly IntendedDifference[] = [
   },
   {
     kind: 'only Sluice refuses',
-    reason: 'A target in a form its method does not have (RFC 9112 section 3.2), or with an authority that is no host: routing would have to guess.',
+    reason:
+      'A target in a form its method does not have (RFC 9112 section 3.2), or with an authority that is no host: routing would have to guess.',
     vectors: [
       'line: asterisk form with GET',
       'line: asterisk form with a tail',
@@ -76,10 +75,7 @@ export const INTENDED_DIFFERENCES: readonly IntendedDifference[] = [
   {
     kind: 'only Sluice refuses',
     reason: 'The length of a target is limited (414); llhttp limits the whole head only.',
-    vectors: [
-      'line: a target above the default limit',
-      'line: an endless target',
-    ],
+    vectors: ['line: a target above the default limit', 'line: an endless target'],
   },
   {
     kind: 'only Sluice refuses',
@@ -93,7 +89,8 @@ export const INTENDED_DIFFERENCES: readonly IntendedDifference[] = [
   },
   {
     kind: 'only Sluice refuses',
-    reason: 'A Host that is not a host with an optional port (RFC 9110 section 7.2): routing would have to guess. llhttp does not look at it.',
+    reason:
+      'A Host that is not a host with an optional port (RFC 9110 section 7.2): routing would have to guess. llhttp does not look at it.',
     vectors: [
       'host: an invalid Host on 1.0',
       'host: Host" a b"',
@@ -126,9 +123,7 @@ export const INTENDED_DIFFERENCES: readonly IntendedDifference[] = [
   {
     kind: 'only Sluice refuses',
     reason: 'The number of fields is limited (431); the server of the comparison runs without its own limit.',
-    vectors: [
-      'fields: 101 fields by default',
-    ],
+    vectors: ['fields: 101 fields by default'],
   },
   {
     kind: 'only Sluice refuses',
@@ -170,19 +165,12 @@ export const INTENDED_DIFFERENCES: readonly IntendedDifference[] = [
   {
     kind: 'only Sluice refuses',
     reason: 'HTTP/1.0 has no transfer codings (RFC 9112 section 6.1); a 1.0 reader sees another end of the message.',
-    vectors: [
-      'framing: Transfer-Encoding on 1.0',
-      'response: Transfer-Encoding on 1.0',
-    ],
+    vectors: ['framing: Transfer-Encoding on 1.0', 'response: Transfer-Encoding on 1.0'],
   },
   {
     kind: 'only Sluice refuses',
     reason: 'A body on a 1.0 method without one: old readers take it for the next request.',
-    vectors: [
-      'framing: GET on 1.0 with a body',
-      'framing: HEAD on 1.0 with a body',
-      'framing: DELETE on 1.0 with a body',
-    ],
+    vectors: ['framing: GET on 1.0 with a body', 'framing: HEAD on 1.0 with a body', 'framing: DELETE on 1.0 with a body'],
   },
   {
     kind: 'only Sluice refuses',
@@ -197,18 +185,12 @@ export const INTENDED_DIFFERENCES: readonly IntendedDifference[] = [
   {
     kind: 'only Sluice refuses',
     reason: 'A status below 100 does not exist (RFC 9110 section 15).',
-    vectors: [
-      'response: status 099',
-      'response: status 000',
-    ],
+    vectors: ['response: status 099', 'response: status 000'],
   },
   {
     kind: 'only Sluice refuses',
     reason: 'A control character in the reason phrase (RFC 9112 section 4); llhttp only stops at line ends.',
-    vectors: [
-      'response: a NUL in the reason',
-      'response: a DEL in the reason',
-    ],
+    vectors: ['response: a NUL in the reason', 'response: a DEL in the reason'],
   },
   {
     kind: 'only llhttp refuses',
@@ -225,17 +207,12 @@ export const INTENDED_DIFFERENCES: readonly IntendedDifference[] = [
   {
     kind: 'only llhttp refuses',
     reason: 'Optional whitespace around the value is allowed (RFC 9112 section 5.1) and taken off before comparing.',
-    vectors: [
-      'framing: Transfer-Encoding with spaces around',
-    ],
+    vectors: ['framing: Transfer-Encoding with spaces around'],
   },
   {
     kind: 'only llhttp refuses',
     reason: 'Bad whitespace inside a chunk extension is to be read (RFC 9112 section 7.1.1); it cannot change the size.',
-    vectors: [
-      'chunked request: spaces inside the extension',
-      'chunked response: spaces inside the extension',
-    ],
+    vectors: ['chunked request: spaces inside the extension', 'chunked response: spaces inside the extension'],
   },
   {
     kind: 'only llhttp refuses',
@@ -248,17 +225,11 @@ export const INTENDED_DIFFERENCES: readonly IntendedDifference[] = [
   {
     kind: 'only llhttp refuses',
     reason: 'What follows the final response is the business of the connection, which is never used again then.',
-    vectors: [
-      'chunked response: a request behind the body',
-      'chunked response: two trailers and a request behind',
-    ],
+    vectors: ['chunked response: a request behind the body', 'chunked response: two trailers and a request behind'],
   },
   {
     kind: 'only Sluice waits',
     reason: 'The forgiven empty line has come, a request not yet.',
-    vectors: [
-      'line: the beginning "\\r"',
-      'line: the beginning "\\r\\n"',
-    ],
+    vectors: ['line: the beginning "\\r"', 'line: the beginning "\\r\\n"'],
   },
 ]

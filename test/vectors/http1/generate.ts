@@ -13,7 +13,9 @@ const word = fc.string({ unit: visible, maxLength: 20 })
 const value = fc.array(word, { maxLength: 3 }).map((words) => words.join(' ').trim())
 const blank = fc.constantFrom('', ' ', '  ', '\t', ' \t')
 /** A trailing no-break space would be trimmed by `trim` but not by a parser. */
-const line = fc.tuple(plainName, blank, value, blank).map(([name, before, text, after]) => `${name}:${before}${text.replace(/^\xa0+|\xa0+$/g, '')}${after}\r\n`)
+const line = fc
+  .tuple(plainName, blank, value, blank)
+  .map(([name, before, text, after]) => `${name}:${before}${text.replace(/^\xa0+|\xa0+$/g, '')}${after}\r\n`)
 const method = fc.constantFrom('GET', 'POST', 'PUT', 'DELETE', 'OPTIONS', 'PATCH', 'PROPFIND', 'M-SEARCH')
 const target = fc.oneof(
   fc.string({ unit: fc.constantFrom(...'abc/%20.-_~!$&()*+,;=:@?[]{}|^`'), maxLength: 20 }).map((text) => `/${text}`),
@@ -29,19 +31,53 @@ const trailers = fc.oneof(fc.constant(''), fc.constant('X-T: 1\r\n'), fc.constan
 const body = fc.oneof(
   fc.constant({ field: '', bytes: '' }),
   data.map((bytes) => ({ field: `Content-Length: ${bytes.length}\r\n`, bytes })),
-  fc.tuple(chunks, trailers).map(([pieces, tail]) => ({ field: 'Transfer-Encoding: chunked\r\n', bytes: `${pieces.join('')}0\r\n${tail}\r\n` })),
+  fc
+    .tuple(chunks, trailers)
+    .map(([pieces, tail]) => ({ field: 'Transfer-Encoding: chunked\r\n', bytes: `${pieces.join('')}0\r\n${tail}\r\n` })),
 )
 
 /** One or two pipelined requests. */
 const request = fc
   .tuple(method, target, fc.array(line, { maxLength: 4 }), body, fc.array(line, { maxLength: 3 }))
-  .map(([verb, path, before, { field, bytes }, behind]) => `${verb} ${path} HTTP/1.1\r\n${before.join('')}Host: a\r\n${field}${behind.join('')}\r\n${bytes}`)
+  .map(
+    ([verb, path, before, { field, bytes }, behind]) =>
+      `${verb} ${path} HTTP/1.1\r\n${before.join('')}Host: a\r\n${field}${behind.join('')}\r\n${bytes}`,
+  )
 export const validRequest = fc.array(request, { minLength: 1, maxLength: 2 }).map((requests) => requests.join(''))
 
 /** What is put in, in place of, or out: what parsers trip over. */
 const PIECES = [
-  '\r', '\n', '\r\n', '\0', ' ', '\t', '\x0b', ':', ',', ';', '0', '1', 'a', '\x7f', '\xff', '+', '-', '_', '0x', '"', '\r\n ', '\n\n', '\r\n\r\n',
-  'Content-Length: 3\r\n', 'Content-Length: 0\r\n', 'Transfer-Encoding: chunked\r\n', 'Transfer-Encoding: identity\r\n', 'Host: b\r\n', 'chunked, ', 'HTTP/1.0', ' HTTP/1.1\r\n',
+  '\r',
+  '\n',
+  '\r\n',
+  '\0',
+  ' ',
+  '\t',
+  '\x0b',
+  ':',
+  ',',
+  ';',
+  '0',
+  '1',
+  'a',
+  '\x7f',
+  '\xff',
+  '+',
+  '-',
+  '_',
+  '0x',
+  '"',
+  '\r\n ',
+  '\n\n',
+  '\r\n\r\n',
+  'Content-Length: 3\r\n',
+  'Content-Length: 0\r\n',
+  'Transfer-Encoding: chunked\r\n',
+  'Transfer-Encoding: identity\r\n',
+  'Host: b\r\n',
+  'chunked, ',
+  'HTTP/1.0',
+  ' HTTP/1.1\r\n',
 ]
 const mutation = fc.tuple(fc.nat(), fc.constantFrom(0, 0, 1, 2), fc.constantFrom('', ...PIECES))
 export const mutatedRequest = fc.tuple(request, fc.array(mutation, { minLength: 1, maxLength: 2 })).map(([text, mutations]) => {
@@ -73,7 +109,11 @@ function some(test: (message: Message) => boolean): Rule['applies'] {
 
 /** Why a damaged request may be read differently: the reasons of differences.ts as rules, for bytes that nobody listed. */
 export const MUTATION_RULES: readonly Rule[] = [
-  { kind: 'only Sluice refuses', reason: 'Host', applies: some((message) => values(message, 'host').length > 1 || values(message, 'host').some((text) => !HOST.test(text))) },
+  {
+    kind: 'only Sluice refuses',
+    reason: 'Host',
+    applies: some((message) => values(message, 'host').length > 1 || values(message, 'host').some((text) => !HOST.test(text))),
+  },
   {
     kind: 'only Sluice refuses',
     reason: 'target',
@@ -82,14 +122,39 @@ export const MUTATION_RULES: readonly Rule[] = [
       return absolute === null ? !TARGET.test(path) : !HOST.test(absolute[1] as string) || !TARGET.test(`/${absolute[2] ?? ''}`)
     }),
   },
-  { kind: 'only Sluice refuses', reason: 'protocol or version', applies: (bytes, theirs) => theirs.messages.some(({ minor }) => minor > 1) || /^[^\r\n]* (?!HTTP\/1\.[01]\r\n)[^ \r\n]*\r\n/.test(bytes) },
-  { kind: 'only Sluice refuses', reason: 'spaces in the request line', applies: (bytes) => /^[^\r\n]*  /.test(bytes) },
-  { kind: 'only Sluice refuses', reason: 'empty lines before a request', applies: (bytes) => /^[\r\n]/.test(bytes) || /(?:\r|\n|\r\n\r\n)$/.test(bytes) },
-  { kind: 'only Sluice refuses', reason: 'transfer coding', applies: (bytes, theirs) => /^Transfer-Encoding:(?![ \t]*chunked[ \t]*\r$)/im.test(bytes) || theirs.messages.some((message) => values(message, 'transfer-encoding').some((text) => message.minor === 0 || text.toLowerCase() !== 'chunked')) },
+  {
+    kind: 'only Sluice refuses',
+    reason: 'protocol or version',
+    applies: (bytes, theirs) =>
+      theirs.messages.some(({ minor }) => minor > 1) || /^[^\r\n]* (?!HTTP\/1\.[01]\r\n)[^ \r\n]*\r\n/.test(bytes),
+  },
+  { kind: 'only Sluice refuses', reason: 'spaces in the request line', applies: (bytes) => /^[^\r\n]* {2}/.test(bytes) },
+  {
+    kind: 'only Sluice refuses',
+    reason: 'empty lines before a request',
+    applies: (bytes) => /^[\r\n]/.test(bytes) || /(?:\r|\n|\r\n\r\n)$/.test(bytes),
+  },
+  {
+    kind: 'only Sluice refuses',
+    reason: 'transfer coding',
+    applies: (bytes, theirs) =>
+      /^Transfer-Encoding:(?![ \t]*chunked[ \t]*\r$)/im.test(bytes) ||
+      theirs.messages.some((message) =>
+        values(message, 'transfer-encoding').some((text) => message.minor === 0 || text.toLowerCase() !== 'chunked'),
+      ),
+  },
   { kind: 'only Sluice refuses', reason: 'body on HTTP/1.0', applies: some((message) => message.minor === 0 && message.body !== '') },
   { kind: 'only llhttp refuses', reason: 'method', applies: (_bytes, theirs) => theirs.code === 'HPE_INVALID_METHOD' },
-  { kind: 'only llhttp refuses', reason: 'whitespace around chunked', applies: (bytes, { code }) => code === 'HPE_INVALID_TRANSFER_ENCODING' && /^Transfer-Encoding:[ \t]*chunked[ \t]+\r$/im.test(bytes) },
-  { kind: 'only llhttp refuses', reason: 'whitespace and quotes in a chunk extension', applies: (bytes, { code }) => code === 'HPE_STRICT' && /^[0-9a-f]+;[^\r\n]*[ \t"]/im.test(bytes) },
+  {
+    kind: 'only llhttp refuses',
+    reason: 'whitespace around chunked',
+    applies: (bytes, { code }) => code === 'HPE_INVALID_TRANSFER_ENCODING' && /^Transfer-Encoding:[ \t]*chunked[ \t]+\r$/im.test(bytes),
+  },
+  {
+    kind: 'only llhttp refuses',
+    reason: 'whitespace and quotes in a chunk extension',
+    applies: (bytes, { code }) => code === 'HPE_STRICT' && /^[0-9a-f]+;[^\r\n]*[ \t"]/im.test(bytes),
+  },
   { kind: 'read differently', reason: 'method', applies: (_bytes, theirs) => theirs.code === 'HPE_INVALID_METHOD' },
   {
     kind: 'only llhttp refuses',

@@ -56,7 +56,8 @@ function readChunked(bytes: Buffer, at: number, message: Message): BodyEnd {
   const decoder = new ChunkedDecoder(LIMITS.headBytes)
   decoder.position = at
   let event = decoder.next(bytes, bytes.length)
-  for (; event === CHUNK_DATA; event = decoder.next(bytes, bytes.length)) message.body += bytes.toString('latin1', decoder.dataStart, decoder.dataEnd)
+  for (; event === CHUNK_DATA; event = decoder.next(bytes, bytes.length))
+    message.body += bytes.toString('latin1', decoder.dataStart, decoder.dataEnd)
   if (event !== CHUNK_END) return { verdict: event === CHUNK_ERROR ? 'error' : 'incomplete', next: 0 }
   const trailers = new MessageHead()
   if (parseFields(`${decoder.trailers}\r\n`, 0, trailers, LIMITS) < 0) return { verdict: 'error', next: 0 }
@@ -77,7 +78,14 @@ export function readRequests(text: string): Outcome {
       outcome.verdict = end === HEAD_INCOMPLETE ? 'incomplete' : 'error'
       break
     }
-    const message: Message = { start: [head.method, head.target], minor: head.minor, fields: head.headers.toPairs(), body: '', trailers: [], complete: false }
+    const message: Message = {
+      start: [head.method, head.target],
+      minor: head.minor,
+      fields: head.headers.toPairs(),
+      body: '',
+      trailers: [],
+      complete: false,
+    }
     outcome.messages.push(message)
     const body = readBody(bytes, at + end, head, message, false)
     outcome.verdict = body.verdict
@@ -99,7 +107,14 @@ export function readResponse(text: string): Outcome {
     if (end <= 0) return { messages: [], verdict: end === HEAD_INCOMPLETE ? 'incomplete' : 'error' }
     at += end
     if (head.status < 200 && head.status !== 101) continue
-    const message: Message = { start: [head.status, head.reason], minor: head.minor, fields: head.headers.toPairs(), body: '', trailers: [], complete: false }
+    const message: Message = {
+      start: [head.status, head.reason],
+      minor: head.minor,
+      fields: head.headers.toPairs(),
+      body: '',
+      trailers: [],
+      complete: false,
+    }
     if (head.status === 101 || head.status === 204 || head.status === 304) {
       message.complete = true
       return { messages: [message], verdict: 'clean' }
@@ -115,7 +130,14 @@ function pairs(raw: readonly string[]): Pairs {
 }
 
 function record(message: http.IncomingMessage, start: Message['start']): Message {
-  const seen: Message = { start, minor: message.httpVersionMinor, fields: pairs(message.rawHeaders), body: '', trailers: [], complete: false }
+  const seen: Message = {
+    start,
+    minor: message.httpVersionMinor,
+    fields: pairs(message.rawHeaders),
+    body: '',
+    trailers: [],
+    complete: false,
+  }
   message.on('data', (piece: Buffer) => {
     seen.body += piece.toString('latin1')
   })
@@ -212,7 +234,8 @@ export class NodeClient {
       request.on('close', () => setImmediate(resolve))
     })
     const last = outcome.messages.at(-1)
-    if (outcome.code !== undefined) outcome.verdict = outcome.code === 'ECONNRESET' || outcome.code === 'HPE_INVALID_EOF_STATE' ? 'incomplete' : 'error'
+    if (outcome.code !== undefined)
+      outcome.verdict = outcome.code === 'ECONNRESET' || outcome.code === 'HPE_INVALID_EOF_STATE' ? 'incomplete' : 'error'
     else if (last === undefined || !last.complete) outcome.verdict = 'incomplete'
     return outcome
   }

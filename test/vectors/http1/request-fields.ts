@@ -28,41 +28,171 @@ export const REQUEST_HOST: readonly HeadVector[] = [
   refuse('a Host without one on an absolute target', 'GET http://a/ HTTP/1.1\r\n\r\n', HEAD_INVALID),
   accept('an empty Host', host(''), { fields: [['Host', '']] }),
   accept('an empty Host of spaces', host('  '), { fields: [['Host', '']] }),
-  ...[' a', ' A.b-c.example', ' a:80', ' a:', ' 127.0.0.1:8080', ' [::1]', ' [::1]:80', ' [::ffff:1.2.3.4]', ' a_b.c', ' a%20b', ' xn--bcher-kva', 'a', '\ta\t', ' *.a'].map((value) =>
-    accept(`Host${JSON.stringify(value)}`, host(value), { fields: [['Host', value.trim()]] }),
-  ),
-  ...[' a b', ' a/b', ' a\\b', ' a@b', ' a?b', ' a#b', ' http://a', ' a:80:80', ' a:8x', ' a:65536', ' a:-1', ' a:+80', ' a: 80', ' ::1', ' [::1', ' ::1]', ' [::1]a', ' [::g]', ' []', ' [::1%eth0]', ' a\xe9', ' a"b', ' <a>', ' a\tb', ' a:000080'].map(
-    (value) => refuse(`Host${JSON.stringify(value)}`, host(value), HEAD_INVALID),
-  ),
+  ...[
+    ' a',
+    ' A.b-c.example',
+    ' a:80',
+    ' a:',
+    ' 127.0.0.1:8080',
+    ' [::1]',
+    ' [::1]:80',
+    ' [::ffff:1.2.3.4]',
+    ' a_b.c',
+    ' a%20b',
+    ' xn--bcher-kva',
+    'a',
+    '\ta\t',
+    ' *.a',
+  ].map((value) => accept(`Host${JSON.stringify(value)}`, host(value), { fields: [['Host', value.trim()]] })),
+  ...[
+    ' a b',
+    ' a/b',
+    ' a\\b',
+    ' a@b',
+    ' a?b',
+    ' a#b',
+    ' http://a',
+    ' a:80:80',
+    ' a:8x',
+    ' a:65536',
+    ' a:-1',
+    ' a:+80',
+    ' a: 80',
+    ' ::1',
+    ' [::1',
+    ' ::1]',
+    ' [::1]a',
+    ' [::g]',
+    ' []',
+    ' [::1%eth0]',
+    ' a\xe9',
+    ' a"b',
+    ' <a>',
+    ' a\tb',
+    ' a:000080',
+  ].map((value) => refuse(`Host${JSON.stringify(value)}`, host(value), HEAD_INVALID)),
 ]
 
 export const REQUEST_FIELDS: readonly HeadVector[] = [
   // Whitespace and values that must pass.
-  accept('no space behind the colon', fields('X:v'), { fields: [['Host', 'a'], ['X', 'v']] }),
-  accept('many spaces and tabs around the value', fields('X: \t  v \t '), { fields: [['Host', 'a'], ['X', 'v']] }),
-  accept('spaces inside the value', fields('X: a  b\tc'), { fields: [['Host', 'a'], ['X', 'a  b\tc']] }),
-  accept('an empty value', fields('X:'), { fields: [['Host', 'a'], ['X', '']] }),
-  accept('an empty value with a space', fields('X: '), { fields: [['Host', 'a'], ['X', '']] }),
-  accept('an empty value of tabs', fields('X:\t\t'), { fields: [['Host', 'a'], ['X', '']] }),
-  accept('a value of one colon', fields('X::'), { fields: [['Host', 'a'], ['X', ':']] }),
-  accept('colons in the value', fields('X: a: b: c'), { fields: [['Host', 'a'], ['X', 'a: b: c']] }),
-  accept('a name of every token character', fields(`${TOKEN}: v`), { fields: [['Host', 'a'], [TOKEN, 'v']], hasUnderscore: true }),
-  accept('a name of one digit', fields('0: v'), { fields: [['Host', 'a'], ['0', 'v']], hasUnderscore: false }),
+  accept('no space behind the colon', fields('X:v'), {
+    fields: [
+      ['Host', 'a'],
+      ['X', 'v'],
+    ],
+  }),
+  accept('many spaces and tabs around the value', fields('X: \t  v \t '), {
+    fields: [
+      ['Host', 'a'],
+      ['X', 'v'],
+    ],
+  }),
+  accept('spaces inside the value', fields('X: a  b\tc'), {
+    fields: [
+      ['Host', 'a'],
+      ['X', 'a  b\tc'],
+    ],
+  }),
+  accept('an empty value', fields('X:'), {
+    fields: [
+      ['Host', 'a'],
+      ['X', ''],
+    ],
+  }),
+  accept('an empty value with a space', fields('X: '), {
+    fields: [
+      ['Host', 'a'],
+      ['X', ''],
+    ],
+  }),
+  accept('an empty value of tabs', fields('X:\t\t'), {
+    fields: [
+      ['Host', 'a'],
+      ['X', ''],
+    ],
+  }),
+  accept('a value of one colon', fields('X::'), {
+    fields: [
+      ['Host', 'a'],
+      ['X', ':'],
+    ],
+  }),
+  accept('colons in the value', fields('X: a: b: c'), {
+    fields: [
+      ['Host', 'a'],
+      ['X', 'a: b: c'],
+    ],
+  }),
+  accept('a name of every token character', fields(`${TOKEN}: v`), {
+    fields: [
+      ['Host', 'a'],
+      [TOKEN, 'v'],
+    ],
+    hasUnderscore: true,
+  }),
+  accept('a name of one digit', fields('0: v'), {
+    fields: [
+      ['Host', 'a'],
+      ['0', 'v'],
+    ],
+    hasUnderscore: false,
+  }),
   accept('a name with an underscore is marked', fields('X_Y: v'), { hasUnderscore: true }),
   accept('an underscore in a value is not marked', fields('X: a_b'), { hasUnderscore: false }),
-  accept('every obs-text byte', fields(`X: ${OBS_TEXT}`), { fields: [['Host', 'a'], ['X', OBS_TEXT]] }),
-  accept('a value of no-break spaces is not trimmed', fields('X: \xa0v\xa0'), { fields: [['Host', 'a'], ['X', '\xa0v\xa0']] }),
-  accept('every visible character', fields(`X: ${VISIBLE}`), { fields: [['Host', 'a'], ['X', VISIBLE]] }),
-  accept('the same name three times keeps its order', fields('X: 1\r\nY: 2\r\nx: 3\r\nX: 4'), { fields: [['Host', 'a'], ['X', '1'], ['Y', '2'], ['x', '3'], ['X', '4']] }),
-  accept('names that objects have', fields('__proto__: 1\r\nconstructor: 2\r\ntoString: 3'), { fields: [['Host', 'a'], ['__proto__', '1'], ['constructor', '2'], ['toString', '3']] }),
-  accept('a name that begins like a framing field', fields('Content-Lengthx: x\r\nTransfer-Encodin: y'), { contentLength: -1, chunked: false }),
-  accept('Host behind other fields', 'GET / HTTP/1.1\r\nA: 1\r\nHOST: a\r\nB: 2\r\n\r\n', { fields: [['A', '1'], ['HOST', 'a'], ['B', '2']] }),
+  accept('every obs-text byte', fields(`X: ${OBS_TEXT}`), {
+    fields: [
+      ['Host', 'a'],
+      ['X', OBS_TEXT],
+    ],
+  }),
+  accept('a value of no-break spaces is not trimmed', fields('X: \xa0v\xa0'), {
+    fields: [
+      ['Host', 'a'],
+      ['X', '\xa0v\xa0'],
+    ],
+  }),
+  accept('every visible character', fields(`X: ${VISIBLE}`), {
+    fields: [
+      ['Host', 'a'],
+      ['X', VISIBLE],
+    ],
+  }),
+  accept('the same name three times keeps its order', fields('X: 1\r\nY: 2\r\nx: 3\r\nX: 4'), {
+    fields: [
+      ['Host', 'a'],
+      ['X', '1'],
+      ['Y', '2'],
+      ['x', '3'],
+      ['X', '4'],
+    ],
+  }),
+  accept('names that objects have', fields('__proto__: 1\r\nconstructor: 2\r\ntoString: 3'), {
+    fields: [
+      ['Host', 'a'],
+      ['__proto__', '1'],
+      ['constructor', '2'],
+      ['toString', '3'],
+    ],
+  }),
+  accept('a name that begins like a framing field', fields('Content-Lengthx: x\r\nTransfer-Encodin: y'), {
+    contentLength: -1,
+    chunked: false,
+  }),
+  accept('Host behind other fields', 'GET / HTTP/1.1\r\nA: 1\r\nHOST: a\r\nB: 2\r\n\r\n', {
+    fields: [
+      ['A', '1'],
+      ['HOST', 'a'],
+      ['B', '2'],
+    ],
+  }),
   accept('Connection: close', fields('Connection: close'), { connection: CONNECTION_CLOSE }),
   accept('Connection: Keep-Alive', fields('Connection: Keep-Alive'), { connection: CONNECTION_KEEP_ALIVE }),
   accept('Connection: CLOSE in a list', fields('Connection: x , CLOSE'), { connection: CONNECTION_CLOSE | CONNECTION_OTHER }),
   accept('Connection: Upgrade', fields('Connection: Upgrade'), { connection: CONNECTION_UPGRADE }),
   accept('Connection with tabs, empty members and te', fields('Connection: ,\tkeep-alive\t,, TE,'), { connection: CONNECTION_KEEP_ALIVE }),
-  accept('two Connection fields', fields('Connection: close\r\nConnection: upgrade'), { connection: CONNECTION_CLOSE | CONNECTION_UPGRADE }),
+  accept('two Connection fields', fields('Connection: close\r\nConnection: upgrade'), {
+    connection: CONNECTION_CLOSE | CONNECTION_UPGRADE,
+  }),
   accept('a close inside a longer word is not close', fields('Connection: closed'), { connection: CONNECTION_OTHER }),
   accept('a close behind a no-break space is not close', fields('Connection: \xa0close'), { connection: CONNECTION_OTHER }),
   accept('a close in quotes is not close', fields('Connection: "close"'), { connection: CONNECTION_OTHER }),
@@ -111,17 +241,33 @@ export const REQUEST_FIELDS: readonly HeadVector[] = [
   accept('100 fields by default', fields(many(99))),
   refuse('101 fields by default', fields(many(100)), HEAD_TOO_LARGE),
   accept('a head of exactly the limit', fields(`X: ${'v'.repeat(100)}`), {}, { headBytes: fields(`X: ${'v'.repeat(100)}`).length }),
-  refuse('a head of one byte above the limit', fields(`X: ${'v'.repeat(101)}`), HEAD_TOO_LARGE, { headBytes: fields(`X: ${'v'.repeat(100)}`).length }),
+  refuse('a head of one byte above the limit', fields(`X: ${'v'.repeat(101)}`), HEAD_TOO_LARGE, {
+    headBytes: fields(`X: ${'v'.repeat(100)}`).length,
+  }),
   refuse('an unfinished value above the limit', fields(`X: ${'v'.repeat(500)}`).slice(0, -4), HEAD_TOO_LARGE, { headBytes: 200 }),
   refuse('an unfinished name above the limit', `GET / HTTP/1.1\r\n${'X'.repeat(500)}`, HEAD_TOO_LARGE, { headBytes: 200 }),
   refuse('an unfinished run of spaces above the limit', `GET / HTTP/1.1\r\nX:${' '.repeat(500)}`, HEAD_TOO_LARGE, { headBytes: 200 }),
   refuse('an unfinished head below the limit', fields(`X: ${'v'.repeat(100)}`).slice(0, -4), HEAD_INCOMPLETE, { headBytes: 200 }),
-  accept('a large body behind a head within the limit', post('Content-Length: 500', 'b'.repeat(500)), { contentLength: 500, rest: 'b'.repeat(500) }, { headBytes: 100 }),
+  accept(
+    'a large body behind a head within the limit',
+    post('Content-Length: 500', 'b'.repeat(500)),
+    { contentLength: 500, rest: 'b'.repeat(500) },
+    { headBytes: 100 },
+  ),
   accept('a value of 8 KiB', fields(`Cookie: ${'c'.repeat(8192)}`)),
   refuse('a value of 64 KiB', fields(`Cookie: ${'c'.repeat(65536)}`), HEAD_TOO_LARGE),
 
   // What follows the head.
-  accept('a pipelined request stays', `${fields('X: v')}${fields('Y: w')}`, { rest: fields('Y: w'), fields: [['Host', 'a'], ['X', 'v']] }),
+  accept('a pipelined request stays', `${fields('X: v')}${fields('Y: w')}`, {
+    rest: fields('Y: w'),
+    fields: [
+      ['Host', 'a'],
+      ['X', 'v'],
+    ],
+  }),
   accept('garbage behind a complete head stays', `${fields('X: v')}\0\r\n\xff`, { rest: '\0\r\n\xff' }),
-  accept('a body that looks like fields stays', post('Content-Length: 13', 'X: y\r\nZ: w\r\n\r'), { rest: 'X: y\r\nZ: w\r\n\r', contentLength: 13 }),
+  accept('a body that looks like fields stays', post('Content-Length: 13', 'X: y\r\nZ: w\r\n\r'), {
+    rest: 'X: y\r\nZ: w\r\n\r',
+    contentLength: 13,
+  }),
 ]

@@ -138,9 +138,13 @@ export const REQUEST_LINE: readonly HeadVector[] = [
   ...['', '\r', '\r\n', 'G', 'GET', 'GET ', 'GET /', 'GET / ', 'GET / H', 'GET / HTTP/', 'GET / HTTP/1.1', 'GET / HTTP/1.1\r'].map((text) =>
     refuse(`the beginning ${JSON.stringify(text)}`, text, HEAD_INCOMPLETE),
   ),
-  ...['GET / HTTP/1.1\r\n', 'GET / HTTP/1.1\r\nHo', 'GET / HTTP/1.1\r\nHost:', 'GET / HTTP/1.1\r\nHost: a\r', `${get('/').slice(0, -2)}`].map((text) =>
-    refuse(`the beginning ${JSON.stringify(text)}`, text, HEAD_INCOMPLETE),
-  ),
+  ...[
+    'GET / HTTP/1.1\r\n',
+    'GET / HTTP/1.1\r\nHo',
+    'GET / HTTP/1.1\r\nHost:',
+    'GET / HTTP/1.1\r\nHost: a\r',
+    `${get('/').slice(0, -2)}`,
+  ].map((text) => refuse(`the beginning ${JSON.stringify(text)}`, text, HEAD_INCOMPLETE)),
   refuse('a head without its last LF', get('/').slice(0, -1), HEAD_INCOMPLETE),
   refuse('a TLS hello', '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03', HEAD_INVALID),
   refuse('a PROXY protocol line', 'PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\n', HEAD_INVALID),
