@@ -94,8 +94,8 @@ function reportError(error: unknown, argv: readonly string[], io: CommandIo): nu
   return EXIT_FAILURE
 }
 
-/** What a person can act on: an error of the system in one line, a defect of ours with its stack. */
+/** What a person can act on: one line; for a defect of ours, where it is. */
 function describeError(error: Error): string {
-  const isOfSystem = typeof (error as NodeJS.ErrnoException).code === 'string' || error.name !== 'Error'
-  return isOfSystem && !/^(Type|Reference|Range|Syntax)Error$/.test(error.name) ? error.message : (error.stack ?? error.message)
+  const isDefect = /^(?:Type|Reference|Range|Syntax|Assertion)Error$/.test(error.name)
+  return isDefect ? (error.stack ?? error.message) : error.message
 }

@@ -87,7 +87,7 @@ async function postReload({ url, token }: AdminAccess): Promise<{ status: number
     const reply = parseJson(await text(response))
     return { status: response.statusCode ?? 0, reply: typeof reply === 'object' && reply !== null ? reply : {} }
   } catch (error) {
-    throw Object.assign(new Error(`no answer from ${url}: ${(error as Error).message}`), { code: 'NO_ANSWER' })
+    throw new Error(`no answer from ${url}: ${(error as Error).message}`, { cause: error })
   }
 }
 
