@@ -32,7 +32,7 @@ export const LAYERS: readonly (readonly string[])[] = [
   ['worker.ts'],
   ['gateway.ts'],
   ['command'],
-  ['index.ts', 'main.ts'],
+  ['index.ts', 'embed.ts', 'main.ts'],
 ]
 
 interface BannedCall {

@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads'
-import { createAdminServer, type AdminServer } from './admin/server.ts'
+import { type AdminServer, createAdminServer } from './admin/server.ts'
 import type { AdminSource, Readiness, ReloadResult, WorkerInfo } from './admin/source.ts'
 import { systemClock } from './base/clock.ts'
 import { SharedCounts } from './base/shared-counts.ts'
@@ -8,11 +8,11 @@ import type { ConfigProblem, LoadResult } from './config/load.ts'
 import type { GatewayConfig } from './config/types.ts'
 import { createCounter, createGauge } from './observe/handles.ts'
 import type { Log } from './observe/log.ts'
-import { MetricsStore, type MetricsSource } from './observe/metrics-store.ts'
+import { type MetricsSource, MetricsStore } from './observe/metrics-store.ts'
 import { METRICS } from './observe/names.ts'
 import { createProcessMetrics } from './observe/process-metrics.ts'
 import { formatPrometheus } from './observe/prometheus.ts'
-import { EndpointStateStore, type EndpointStateLease } from './service/endpoint-state-store.ts'
+import { type EndpointStateLease, EndpointStateStore } from './service/endpoint-state-store.ts'
 import type { FromWorker, PrepareMessage, ToWorker, WorkerStart } from './worker-protocol.ts'
 
 /**
@@ -129,9 +129,7 @@ class RunningGateway implements Gateway {
     const { version } = this.#options
     const { registry } = this.#metrics
     const startedMs = systemClock.wallClock()
-    this.#metrics.onSnapshot(
-      createProcessMetrics(registry, { version, nodeVersion: process.versions.node, startTimeMs: startedMs }),
-    )
+    this.#metrics.onSnapshot(createProcessMetrics(registry, { version, nodeVersion: process.versions.node, startTimeMs: startedMs }))
     const serving = createGauge(registry, METRICS.workers, {})
     this.#metrics.onSnapshot(() => serving.set(this.#handles.filter((handle) => handle.state === 'listening').length))
     this.#generation = 1
@@ -183,7 +181,13 @@ class RunningGateway implements Gateway {
 
   /** All workers prepare, then all swap; or none does. Returns what went wrong, or null. */
   async #apply(config: GatewayConfig, module: string | null): Promise<string | null> {
-    const before = { config: this.#config, module: this.#module, lease: this.#lease, generation: this.#generation, ports: new Map(this.#ports) }
+    const before = {
+      config: this.#config,
+      module: this.#module,
+      lease: this.#lease,
+      generation: this.#generation,
+      ports: new Map(this.#ports),
+    }
     const adminChanged = JSON.stringify(config.admin) !== JSON.stringify(before.config.admin)
     this.#config = config
     this.#module = module

@@ -1,4 +1,4 @@
-/** The public surface of the package: what a `sluice.config.ts` needs, and the gateway as a library. */
+/** What a `sluice.config.ts` imports. Light on purpose: every worker loads it. The gateway as a library is `sluice/gateway` (embed.ts). */
 export { type ConfigContext, type ConfigModule, type ConfigOptions, defineConfig } from './config/define.ts'
 export type {
   BodyValue,
@@ -10,6 +10,3 @@ export type {
   Next,
   RespondOptions,
 } from './config/filter-api.ts'
-export { type ConfigProblem, formatProblems, type LoadInput, type LoadResult, loadConfig } from './config/load.ts'
-export { type Gateway, type StartGatewayOptions, startGateway } from './gateway.ts'
-export type { Log, LogFields, LogLevel } from './observe/log.ts'

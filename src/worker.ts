@@ -8,14 +8,14 @@ import type { AccessLogConfig, FunctionRef, GatewayConfig } from './config/types
 import { HttpListener } from './listener/server.ts'
 import { compileAccessLog } from './observe/access-log.ts'
 import { createCounter } from './observe/handles.ts'
-import { LogWriter } from './observe/log-writer.ts'
 import type { LogFields } from './observe/log.ts'
+import { LogWriter } from './observe/log-writer.ts'
 import { WorkerMetrics } from './observe/metrics.ts'
 import { METRICS } from './observe/names.ts'
 import { startEventLoopDelay } from './observe/process-metrics.ts'
 import { createGatewayErrorMetrics } from './observe/request-metrics.ts'
 import { ExchangeEntry } from './proxy/access-entry.ts'
-import { Proxy } from './proxy/handle.ts'
+import { RequestHandler } from './proxy/handle.ts'
 import type { ListenerRuntime, ProxyContext } from './proxy/runtime.ts'
 import { type FunctionLookup, type PreparedSnapshot, SnapshotBuilder } from './proxy/snapshot.ts'
 import { createRouteTable } from './route/table.ts'
@@ -38,7 +38,7 @@ class Worker {
   readonly #connections: SharedCounts
   readonly #metrics: WorkerMetrics
   readonly #context: ProxyContext
-  readonly #proxy: Proxy
+  readonly #proxy: RequestHandler
   readonly #states: EndpointStates
   readonly #builder: SnapshotBuilder
   readonly #eventLoop
@@ -63,7 +63,7 @@ class Worker {
       onDefect: (error, where) => this.#log('error', `${where} failed`, { error: describe(error) }),
       snapshot: { generation: 0, routes: createRouteTable([]), listeners: new Map() },
     }
-    this.#proxy = new Proxy(this.#context)
+    this.#proxy = new RequestHandler(this.#context)
     this.#states = new EndpointStates({ segments: [], slots: {} }, start.worker)
     this.#builder = new SnapshotBuilder({
       worker: start.worker,
@@ -251,7 +251,8 @@ async function createFunctionLookup({ module, generation, env }: PrepareMessage)
   return (ref: FunctionRef) => {
     let value = root
     for (const key of ref.path) value = (value as Record<string | number, unknown> | null | undefined)?.[key]
-    if (typeof value !== 'function') throw new Error(`there is no function at ${ref.path.join('.')}; the module must export the same each time`)
+    if (typeof value !== 'function')
+      throw new Error(`there is no function at ${ref.path.join('.')}; the module must export the same each time`)
     return value as CustomFunction
   }
 }

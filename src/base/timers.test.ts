@@ -89,7 +89,10 @@ describe('TimerWheel', () => {
       wheel.arm(first, clock.now() + 50)
     }
     run(130)
-    assert.deepEqual([first, second, third, fourth].map((probe) => probe.firedAt.length), [1, 0, 0, 1])
+    assert.deepEqual(
+      [first, second, third, fourth].map((probe) => probe.firedAt.length),
+      [1, 0, 0, 1],
+    )
     first.action = null
     run(100)
     assert.equal(first.firedAt.length, 2)

@@ -114,8 +114,8 @@ export class RequestHeaderView extends HeaderView {
   }
 
   override entries(): IterableIterator<[string, string]> {
-    const pairs = [...super.entries()]
-    for (const pair of pairs) if (pair[0].toLowerCase() === 'host') pair[1] = this.get('host') as string
+    const pairs: [string, string][] = [['Host', this.get('host') as string]]
+    for (const pair of super.entries()) if (pair[0].toLowerCase() !== 'host') pairs.push(pair)
     return pairs.values()
   }
 }

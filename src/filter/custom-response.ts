@@ -87,7 +87,9 @@ export class ResponseView implements FilterResponse {
       this.held.put(bytes)
     } else {
       // The rest of the old body is not waited for: the response becomes one of ours.
-      x.local = { status: head.status, headers: head.headers.toPairs().flat(), body: bytes }
+      // The request id is put on it again, as on everything made here.
+      const pairs = head.headers.toPairs().filter(([name]) => name.toLowerCase() !== 'x-request-id')
+      x.local = { status: head.status, headers: pairs.flat(), body: bytes }
     }
   }
 }

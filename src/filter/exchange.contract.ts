@@ -1,4 +1,4 @@
-// What the tests of filters share: an exchange made from real bytes, and one that the real Proxy drives between two fakes.
+// What the tests of filters share: an exchange made from real bytes, and one that the real RequestHandler drives between two fakes.
 import assert from 'node:assert/strict'
 import { ManualClock } from '../base/clock.ts'
 import type { ErrorCode } from '../base/error.ts'
@@ -9,7 +9,7 @@ import type { ListenerConfig } from '../config/types.ts'
 import type { DownstreamStream, UpstreamConnection } from '../exchange/contracts.ts'
 import { type Attempt, Exchange, type ListenerContext } from '../exchange/exchange.ts'
 import type { Filter } from '../exchange/filter.ts'
-import { Proxy } from '../proxy/handle.ts'
+import { RequestHandler } from '../proxy/handle.ts'
 import { resolveTarget } from '../proxy/prepare.ts'
 import type { CompiledRoute, ProxyContext } from '../proxy/runtime.ts'
 
@@ -90,7 +90,8 @@ export function createExchange(head: string, options: RequestOptions = {}, clien
   const text = `${head.replaceAll('\n', '\r\n')}\r\n\r\n`
   assert.equal(parseRequestHead(text, request, LIMITS), text.length, 'the request of the test is not valid')
   const listener: ListenerContext = { name: 'web', port: 8080, config: { ...LISTENER_CONFIG, ...options.listener } }
-  const x = new Exchange(client, listener, request, options.clientIp ?? '192.0.2.7', 1)
+  const connection = { remoteAddress: options.clientIp ?? '192.0.2.7', lines: '', linesFor: null, linesMinor: 0 }
+  const x = new Exchange(client, listener, request, connection, 1)
   x.requestComplete = !x.hasRequestBody
   assert.equal(resolveTarget(x), null)
   return x
@@ -109,7 +110,7 @@ export async function settle(): Promise<void> {
 
 /** The endpoint: remembers what it was sent, and answers when told. */
 export class FakeUpstream implements UpstreamConnection {
-  readonly #proxy: Proxy
+  readonly #proxy: RequestHandler
   attempt: Attempt | null = null
   head = ''
   body = ''
@@ -117,7 +118,7 @@ export class FakeUpstream implements UpstreamConnection {
   cancelled = false
   paused = false
 
-  constructor(proxy: Proxy) {
+  constructor(proxy: RequestHandler) {
     this.#proxy = proxy
   }
 
@@ -187,13 +188,13 @@ export class FakeUpstream implements UpstreamConnection {
   }
 }
 
-/** One exchange on a route with these filters, driven by the real Proxy. */
+/** One exchange on a route with these filters, driven by the real RequestHandler. */
 export class Driver {
   readonly clock = new ManualClock(1000)
   readonly wheel = new TimerWheel(this.clock, { automatic: false })
   readonly defects: { error: unknown; where: string }[] = []
   readonly client = new FakeClient()
-  readonly proxy: Proxy
+  readonly proxy: RequestHandler
   readonly upstream: FakeUpstream
   readonly x: Exchange
   /** Whether the request has reached the upstream. */
@@ -201,7 +202,11 @@ export class Driver {
     return this.upstream.head !== ''
   }
 
-  constructor(filters: readonly Filter[], head: string, options: RequestOptions & { params?: Record<string, string>; answer?: string } = {}) {
+  constructor(
+    filters: readonly Filter[],
+    head: string,
+    options: RequestOptions & { params?: Record<string, string>; answer?: string } = {},
+  ) {
     const { answer } = options
     const service = this.#service()
     const route = {
@@ -224,7 +229,7 @@ export class Driver {
       onDefect: (error: unknown, where: string) => this.defects.push({ error, where }),
       snapshot: { generation: 1, routes: { match: () => ({ route, params: options.params ?? null }) }, listeners: new Map() },
     } as unknown as ProxyContext
-    this.proxy = new Proxy(context)
+    this.proxy = new RequestHandler(context)
     this.upstream = new FakeUpstream(this.proxy)
     this.x = createExchange(head, options, this.client)
     const metrics = { finish() {} }

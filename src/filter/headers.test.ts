@@ -80,7 +80,10 @@ describe('the headers filter', () => {
   it('refuses a request whose Host would be none', () => {
     const x = request()
     const filter = requestFilter({ set: { host: '${params.name}' } })
-    assert.throws(() => filter.onRequest?.(x), (error) => error instanceof GatewayError && error.code === 'bad_request')
+    assert.throws(
+      () => filter.onRequest?.(x),
+      (error) => error instanceof GatewayError && error.code === 'bad_request',
+    )
     assert.throws(() => requestFilter({ set: { host: 'a b' } }), /header host: "a b" is not a host/)
   })
 
@@ -96,7 +99,10 @@ describe('the headers filter', () => {
   })
 
   it('does not compile what it cannot fill in', () => {
-    assert.throws(() => requestFilter({ set: { a: '${clientip}' } }), /header a: there is no placeholder \$\{clientip\}; did you mean "clientIp"\?/)
+    assert.throws(
+      () => requestFilter({ set: { a: '${clientip}' } }),
+      /header a: there is no placeholder \$\{clientip\}; did you mean "clientIp"\?/,
+    )
     assert.throws(() => requestFilter({ set: { a: '${host' } }), /a "}" is missing/)
     assert.throws(() => requestFilter({ add: { a: '${service}' } }), /known in the response only/)
   })

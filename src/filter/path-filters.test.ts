@@ -123,12 +123,12 @@ describe('rewrite with a pattern', () => {
   })
 
   it('encodes what cannot be sent', () => {
-    assert.equal(after(createRewriteFilter('^/a', '/"<b>\\'), exchangeOf('/a')), '/%22%3Cb%3E%5C'.replace('%5C', '%5C'))
+    assert.equal(after(createRewriteFilter('^/a', '/"<b>'), exchangeOf('/a')), '/%22%3Cb%3E')
   })
 
   it('refuses a result that is no path', () => {
     assert.equal(refusal(createRewriteFilter('^/dir(.*)', '$1'), exchangeOf('/directory')), 'bad_request')
-    assert.equal(refusal(createRewriteFilter('^/(.)(.*)', '/x%$2'), exchangeOf('/abc')), 'bad_request')
+    assert.equal(refusal(createRewriteFilter('^/(.)(.*)', '/x%$2'), exchangeOf('/azz')), 'bad_request')
   })
 
   it('cannot be made to climb out of the new base', () => {

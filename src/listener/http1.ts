@@ -1,3 +1,4 @@
+import type net from 'node:net'
 import type { ErrorCode } from '../base/error.ts'
 import { Timed, type TimerWheel } from '../base/timers.ts'
 import { Wire, type WireBuffer, type WireOwner } from '../base/wire.ts'
@@ -21,7 +22,6 @@ import { sanitizeTrailers } from '../codec/http1/trailers.ts'
 import type { DownstreamEvents, DownstreamStream } from '../exchange/contracts.ts'
 import { type ClientContext, Exchange, type ListenerContext } from '../exchange/exchange.ts'
 import { BULK_THRESHOLD_BYTES, GATHER_BYTES } from '../upstream/http1.ts'
-import type net from 'node:net'
 
 /** What a connection needs of its server. `listener` is read anew for each request: a reload may have changed it. */
 export interface Http1Server {

@@ -1,10 +1,12 @@
 import { ERROR_KINDS, type ErrorCode } from '../base/error.ts'
 import type { WireBuffer } from '../base/wire.ts'
-import type { ResponseHead } from '../codec/http1/head.ts'
 import { HEADER_DATE } from '../codec/header-id.ts'
+import type { ResponseHead } from '../codec/http1/head.ts'
 import type { DownstreamEvents, UpstreamEvents } from '../exchange/contracts.ts'
 import { Attempt, type Exchange } from '../exchange/exchange.ts'
-import type { Outcome } from '../service/endpoint.ts'
+import { Finisher } from './finish.ts'
+import { heldRequestReady, heldResponseReady } from './held.ts'
+import { HttpDate } from './http-date.ts'
 import {
   addForwardingFields,
   applyUnderscorePolicy,
@@ -32,11 +34,15 @@ const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE', 'TRACE'])
  *   onRequest -> match -> request filters -> pick -> send          -> finish, always, once
  *   onHead -> response filters -> head, body, trailers downstream  -> finish
  */
-export class Proxy implements DownstreamEvents, UpstreamEvents {
+export class RequestHandler implements DownstreamEvents, UpstreamEvents {
   readonly #context: ProxyContext
+  readonly #finisher: Finisher
+  readonly #date: HttpDate
 
   constructor(context: ProxyContext) {
     this.#context = context
+    this.#finisher = new Finisher(context)
+    this.#date = new HttpDate(context.clock)
   }
 
   // ---- 1. a request head has been read ----
@@ -61,7 +67,8 @@ export class Proxy implements DownstreamEvents, UpstreamEvents {
     x.route = route
     x.params = match.params
     if (route.maxBodyBytes !== null) x.maxBodyBytes = route.maxBodyBytes
-    if (x.request.contentLength > x.maxBodyBytes) return this.#fail(x, 'body_too_large', `a request body may have ${x.maxBodyBytes} bytes here`)
+    if (x.request.contentLength > x.maxBodyBytes)
+      return this.#fail(x, 'body_too_large', `a request body may have ${x.maxBodyBytes} bytes here`)
 
     stripRequestHopByHop(x)
     addForwardingFields(x)
@@ -226,7 +233,7 @@ export class Proxy implements DownstreamEvents, UpstreamEvents {
     x.heldRequest.push(Buffer.from(bytes.subarray(start, end)))
     x.heldRequestBytes += end - start
     if (x.holdRequestLimit === 0) return x.heldRequestBytes < HELD_BODY_BYTES
-    if (x.heldRequestBytes > x.holdRequestLimit) this.#heldRequestReady(x)
+    if (x.heldRequestBytes > x.holdRequestLimit) heldRequestReady(x)
     return true
   }
 
@@ -236,18 +243,11 @@ export class Proxy implements DownstreamEvents, UpstreamEvents {
     const connection = x.attempt?.connection ?? null
     if (connection !== null && x.attempt?.sent === true && x.heldRequest === null) connection.sendEnd(trailers)
     else x.heldRequestEnd = trailers
-    this.#heldRequestReady(x)
+    heldRequestReady(x)
   }
 
   onRequestFlush(x: Exchange): void {
     x.attempt?.connection?.flush()
-  }
-
-  #heldRequestReady(x: Exchange): void {
-    const { onHeldRequest } = x
-    if (onHeldRequest === null) return
-    x.onHeldRequest = null
-    onHeldRequest(x)
   }
 
   onRequestError(x: Exchange, code: ErrorCode, detail: string): void {
@@ -282,7 +282,7 @@ export class Proxy implements DownstreamEvents, UpstreamEvents {
     const { headers } = x.response as ResponseHead
     if (x.requestId !== '') headers.tail += `X-Request-Id: ${x.requestId}\r\n`
     // RFC 9110 section 6.6.1: a recipient with a clock dates what came without.
-    if ((headers.seen & (1 << HEADER_DATE)) === 0) headers.tail += `Date: ${this.#date()}\r\n`
+    if ((headers.seen & (1 << HEADER_DATE)) === 0) headers.tail += `Date: ${this.#date.text()}\r\n`
   }
 
   #sendHead(x: Exchange): void {
@@ -328,7 +328,7 @@ export class Proxy implements DownstreamEvents, UpstreamEvents {
   /** A response filter answered instead of the upstream: what the upstream still sends is of no interest. */
   #replaceResponse(x: Exchange): void {
     const local = x.local as NonNullable<Exchange['local']>
-    this.#cancelAttempt(x, 'success', null)
+    this.#finisher.cancelAttempt(x, 'success', null)
     x.heldResponse = local.body === null ? null : [local.body]
     x.heldResponseEnd = ''
     setLocalResponse(x, local)
@@ -360,7 +360,7 @@ export class Proxy implements DownstreamEvents, UpstreamEvents {
       x.heldResponse.push(Buffer.from(bytes.subarray(start, end)))
       x.heldResponseBytes += end - start
       if (x.holdResponseLimit === 0) return false
-      if (x.heldResponseBytes > x.holdResponseLimit) this.#heldResponseReady(x)
+      if (x.heldResponseBytes > x.holdResponseLimit) heldResponseReady(x)
       return true
     }
     x.responseBytes += end - start
@@ -375,19 +375,12 @@ export class Proxy implements DownstreamEvents, UpstreamEvents {
     if (x.headSent) this.#armTimeout(x, x.service as ServiceRuntime, this.#context.clock.now())
   }
 
-  #heldResponseReady(x: Exchange): void {
-    const { onHeldResponse } = x
-    if (onHeldResponse === null) return
-    x.onHeldResponse = null
-    onHeldResponse(x)
-  }
-
   onEnd(attempt: Attempt, trailers: string): void {
     const x = attempt.exchange
-    this.#endAttempt(attempt, 'success', null)
+    this.#finisher.endAttempt(attempt, 'success', null)
     if (x.responseHeld) {
       x.heldResponseEnd = trailers
-      this.#heldResponseReady(x)
+      heldResponseReady(x)
     } else {
       this.#end(x, trailers)
     }
@@ -398,13 +391,13 @@ export class Proxy implements DownstreamEvents, UpstreamEvents {
   #end(x: Exchange, trailers: string): void {
     x.responseComplete = true
     x.downstream.sendEnd(trailers)
-    this.#finish(x)
+    this.#finisher.finish(x)
   }
 
   /** A response made here: of the route, a filter, or an error of ours. Response filters that were entered see it too. */
   #answer(x: Exchange): void {
     const local = x.local as NonNullable<Exchange['local']>
-    this.#cancelAttempt(x, 'neutral', null)
+    this.#finisher.cancelAttempt(x, 'neutral', null)
     setLocalResponse(x, local)
     this.#stampResponse(x)
     x.epoch++
@@ -424,7 +417,7 @@ export class Proxy implements DownstreamEvents, UpstreamEvents {
     const isLocal = code === 'pool_overflow'
     const wasStale = attempt.reused && !attempt.headReceived && code === 'upstream_reset'
     // A kept-alive connection that dies under a request says that the endpoint was tired of waiting, not that it is ill.
-    this.#endAttempt(attempt, isLocal || wasStale ? 'neutral' : 'failure', code)
+    this.#finisher.endAttempt(attempt, isLocal || wasStale ? 'neutral' : 'failure', code)
     if (x.headSent) return this.#breakOff(x, code)
     if (wasStale && !attempt.bodyStarted && IDEMPOTENT.has(x.method)) return this.#try(x, x.service as ServiceRuntime, attempt)
     this.#fail(x, code, `service ${x.service?.service.name ?? '-'}: ${publicDetail(code, detail)}`)
@@ -432,7 +425,7 @@ export class Proxy implements DownstreamEvents, UpstreamEvents {
 
   readonly #onRequestTimeout = (x: Exchange): void => {
     if (x.finished) return
-    this.#cancelAttempt(x, 'failure', 'upstream_timeout')
+    this.#finisher.cancelAttempt(x, 'failure', 'upstream_timeout')
     if (x.headSent) this.#breakOff(x, 'upstream_timeout')
     else this.#fail(x, 'upstream_timeout', 'the service did not answer in time')
   }
@@ -440,7 +433,7 @@ export class Proxy implements DownstreamEvents, UpstreamEvents {
   readonly #onTryTimeout = (attempt: Attempt): void => {
     const x = attempt.exchange
     if (x.finished || attempt.done) return
-    this.#cancelAttempt(x, 'failure', 'upstream_timeout')
+    this.#finisher.cancelAttempt(x, 'failure', 'upstream_timeout')
     this.#fail(x, 'upstream_timeout', 'the endpoint did not answer in time')
   }
 
@@ -448,8 +441,8 @@ export class Proxy implements DownstreamEvents, UpstreamEvents {
   onClosed(x: Exchange): void {
     if (x.finished) return
     x.errorCode = 'client_closed'
-    this.#cancelAttempt(x, 'neutral', 'client_closed')
-    this.#finish(x)
+    this.#finisher.cancelAttempt(x, 'neutral', 'client_closed')
+    this.#finisher.finish(x)
   }
 
   onDrain(subject: Exchange | Attempt): void {
@@ -468,7 +461,7 @@ export class Proxy implements DownstreamEvents, UpstreamEvents {
   /** The request proved bad after its head was accepted. */
   #failLate(x: Exchange, code: ErrorCode, detail: string): void {
     if (x.finished || x.local !== null) return
-    this.#cancelAttempt(x, 'neutral', code)
+    this.#finisher.cancelAttempt(x, 'neutral', code)
     if (x.headSent) this.#breakOff(x, code)
     else this.#fail(x, code, detail)
   }
@@ -477,83 +470,13 @@ export class Proxy implements DownstreamEvents, UpstreamEvents {
   #breakOff(x: Exchange, code: ErrorCode): void {
     x.errorCode = code
     x.downstream.abort()
-    this.#finish(x)
+    this.#finisher.finish(x)
   }
 
   #defect(x: Exchange, error: unknown): void {
     this.#context.onDefect(error, 'the request path')
     if (x.headSent) this.#breakOff(x, 'internal')
     else this.#fail(x, 'internal', 'the gateway failed')
-  }
-
-  #cancelAttempt(x: Exchange, outcome: Outcome, code: ErrorCode | null): void {
-    const { attempt } = x
-    if (attempt === null || attempt.done) return
-    attempt.waiting?.cancel(attempt)
-    attempt.connection?.cancel()
-    this.#endAttempt(attempt, outcome, code)
-  }
-
-  #endAttempt(attempt: Attempt, outcome: Outcome, code: ErrorCode | null): void {
-    attempt.done = true
-    const { wheel, clock } = this.#context
-    const nowMs = clock.now()
-    if (attempt.checkMs !== 0) wheel.remove(attempt)
-    attempt.endpoint.state.end(outcome, nowMs)
-    const durationMs = nowMs - attempt.startedMs
-    const x = attempt.exchange
-    x.upstreamMs = x.upstreamMs < 0 ? durationMs : x.upstreamMs + durationMs
-    x.nowMs = nowMs
-    ;(x.service as ServiceRuntime).metrics.attempt(outcome, durationMs, code)
-  }
-
-  // ---- 7. finish: always, once ----
-
-  #finish(x: Exchange): void {
-    if (x.finished) return
-    x.finished = true
-    const { wheel, errors, accessLog, clock } = this.#context
-    if (x.checkMs !== 0) wheel.remove(x)
-    const listener = x.listener as ListenerRuntime
-    listener.metrics.requestsInFlight.add(-1)
-    if (x.errorCode !== null) errors.add(x.errorCode)
-    const status = x.errorCode === 'client_closed' ? 499 : (x.response?.status ?? ERROR_KINDS[x.errorCode ?? 'internal'].http)
-    // The end of the attempt is the end of the exchange, unless there was none or filters took their time.
-    const nowMs = x.attempt !== null && x.route?.filters === null ? x.nowMs : clock.now()
-    const durationMs = nowMs - x.startedMs
-    const { route } = x
-    const metrics = route === null ? listener.unmatched : listener.metricsOf(route as CompiledRoute)
-    metrics.finish(status, durationMs, x.requestBytes, x.responseBytes)
-    if (accessLog !== null) accessLog(x, durationMs, status)
-    if (route !== null && route.filters !== null) this.#finishFilters(x, route.filters)
-    x.downstream.onFinished(x)
-  }
-
-  #finishFilters(x: Exchange, filters: NonNullable<CompiledRoute['filters']>): void {
-    this.#heldRequestReady(x)
-    this.#heldResponseReady(x)
-    for (let i = 0; i < filters.length; i++) {
-      const { onFinish } = filters[i] as (typeof filters)[number]
-      if (onFinish === null) continue
-      try {
-        onFinish(x)
-      } catch (error) {
-        this.#context.onDefect(error, `filter ${filters[i]?.name}`)
-      }
-    }
-  }
-
-  #dateText = ''
-  #dateUntilMs = 0
-
-  /** The Date field, made anew once a second. */
-  #date(): string {
-    const nowMs = this.#context.clock.wallClock()
-    if (nowMs >= this.#dateUntilMs) {
-      this.#dateText = new Date(nowMs).toUTCString()
-      this.#dateUntilMs = nowMs - (nowMs % 1000) + 1000
-    }
-    return this.#dateText
   }
 }
 

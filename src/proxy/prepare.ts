@@ -1,6 +1,6 @@
 import type { AddressSet } from '../base/cidr.ts'
 import type { ErrorCode } from '../base/error.ts'
-import { isHost } from '../codec/http1/head.ts'
+import { FIELD_ID, FIELD_NAME_END, FIELD_NAME_START, FIELD_SIZE, HEADER_REMOVED, type HeaderBlock } from '../codec/header-block.ts'
 import {
   HEADER_CONNECTION,
   HEADER_CONTENT_LENGTH,
@@ -24,8 +24,7 @@ import {
   HEADER_X_REAL_IP,
   HEADER_X_REQUEST_ID,
 } from '../codec/header-id.ts'
-import { CONNECTION_OTHER } from '../codec/http1/head.ts'
-import { FIELD_ID, FIELD_NAME_END, FIELD_NAME_START, FIELD_SIZE, HEADER_REMOVED, type HeaderBlock } from '../codec/header-block.ts'
+import { CONNECTION_OTHER, isHost } from '../codec/http1/head.ts'
 import type { Exchange } from '../exchange/exchange.ts'
 import { hostWithoutPort, normalizePath, splitAbsoluteForm } from '../exchange/target.ts'
 
@@ -268,7 +267,7 @@ function addXForwarded(x: Exchange, headers: HeaderBlock, extend: boolean): void
 
 function addForwarded(x: Exchange, headers: HeaderBlock): void {
   const client = x.remoteAddress.includes(':') ? `"[${x.remoteAddress}]"` : x.remoteAddress
-  const host = x.authority === '' ? '' : `;host=${/[^A-Za-z0-9.\-]/.test(x.authority) ? `"${x.authority}"` : x.authority}`
+  const host = x.authority === '' ? '' : `;host=${/[^A-Za-z0-9.-]/.test(x.authority) ? `"${x.authority}"` : x.authority}`
   const element = `for=${client};proto=${x.scheme}${host}`
   const earlier = headers.getAll('forwarded').join(', ')
   headers.set('Forwarded', earlier === '' ? element : `${earlier}, ${element}`)
@@ -288,4 +287,3 @@ export function assignRequestId(x: Exchange, next: () => string): void {
   x.requestId = next()
   headers.tail = `X-Request-Id: ${x.requestId}\r\n`
 }
-

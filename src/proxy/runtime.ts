@@ -1,8 +1,8 @@
 import type { AddressSet } from '../base/cidr.ts'
 import type { Clock, Random } from '../base/clock.ts'
 import type { TimerWheel } from '../base/timers.ts'
-import type { LocalResponse, ListenerContext, RouteContext } from '../exchange/exchange.ts'
-import type { Exchange } from '../exchange/exchange.ts'
+import type { RouteConfig } from '../config/types.ts'
+import type { Exchange, ListenerContext, LocalResponse, RouteContext } from '../exchange/exchange.ts'
 import type { Filter } from '../exchange/filter.ts'
 import type { ErrorMetrics, ListenerMetrics, RouteMetrics } from '../observe/request-metrics.ts'
 import type { ServiceMetrics } from '../observe/service-metrics.ts'
@@ -10,7 +10,6 @@ import type { RouteTable } from '../route/table.ts'
 import type { Endpoint } from '../service/endpoint.ts'
 import type { Service } from '../service/service.ts'
 import type { Pool } from '../upstream/pool.ts'
-import type { RouteConfig } from '../config/types.ts'
 
 /** What the data path works with: everything compiled, nothing looked up by name. Built by snapshot.ts. */
 

@@ -177,7 +177,10 @@ export class SnapshotBuilder {
 }
 
 /** Destinations with weight 0 are left out: they exist to be turned up later. */
-function weigh(destinations: readonly { service: string; weight: number }[], services: ReadonlyMap<string, ServiceRuntime>): WeightedService[] {
+function weigh(
+  destinations: readonly { service: string; weight: number }[],
+  services: ReadonlyMap<string, ServiceRuntime>,
+): WeightedService[] {
   const live = destinations.filter((destination) => destination.weight > 0)
   const total = live.reduce((sum, destination) => sum + destination.weight, 0)
   let upTo = 0

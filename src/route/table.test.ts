@@ -394,7 +394,12 @@ describe('segments with the same hash', () => {
   const triples = Array.from({ length: letters.length ** 3 }, (_, i) =>
     [i % 64, (i >> 6) % 64, i >> 12].map((index) => letters.charAt(index)).join(''),
   )
-  const hashOf = (text: string, seed = 0) => Array.from(text).reduce((hash, character) => mixHash(hash, character.charCodeAt(0)), seed)
+
+  function hashOf(text: string, seed = 0): number {
+    let hash = seed
+    for (let i = 0; i < text.length; i++) hash = mixHash(hash, text.charCodeAt(i))
+    return hash
+  }
 
   /** Another text of `start` and six letters with the hash of `target`: from both ends of the six letters to the middle. */
   function collide(target: string, start: string): string {
@@ -418,6 +423,7 @@ describe('segments with the same hash', () => {
     assert.equal(hashOf(longer), hashOf('admin'))
     const entries = [createEntry('a', { path: prefix('/usersX') }), createEntry('b', { path: prefix('/admin') })]
     assert.deepEqual(routesOfPaths(entries, ['/usersX', `/${same}`, '/admin', `/${longer}`]), ['a', null, 'b', null])
+    assert.deepEqual(routesOfPaths([createEntry('c', { path: prefix(`/${longer}`) })], [`/${longer}`, '/admin']), ['c', null])
   })
 })
 

@@ -10,9 +10,8 @@ import type { TemplateSegment } from './template.ts'
  *                     |          +- posts
  *                     +-- me     open: prefix /users/me
  *
- * A place is a number; its record is eight words of `places`. Objects would be easier to read, but with 10,000 routes each match then
- * waits for memory a dozen times; records of one route lie side by side (bench/micro/route/match.ts: half the time, when every route is
- * in use).
+ * A place is a number; its record is eight words of `places`. Objects would be easier to read, but with thousands of routes in use at
+ * once a match waits for memory at each of them; records and texts of one route lie side by side (bench/micro/route/match.ts).
  */
 export interface Forest {
   readonly places: Int32Array

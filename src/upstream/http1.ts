@@ -1,11 +1,18 @@
 import type { ErrorCode } from '../base/error.ts'
 import { Timed, type TimerWheel } from '../base/timers.ts'
 import { Wire, type WireBuffer, type WireOwner } from '../base/wire.ts'
+import { HEADER_CONTENT_LENGTH, HEADER_HOST, HEADER_TRANSFER_ENCODING } from '../codec/header-id.ts'
 import { CHUNK_DATA, CHUNK_END, CHUNK_ERROR, ChunkedDecoder } from '../codec/http1/chunked.ts'
 import { encodeFields } from '../codec/http1/encode.ts'
-import { CONNECTION_CLOSE, CONNECTION_KEEP_ALIVE, HEAD_INCOMPLETE, type HeadLimits, parseResponseHead, ResponseHead } from '../codec/http1/head.ts'
+import {
+  CONNECTION_CLOSE,
+  CONNECTION_KEEP_ALIVE,
+  HEAD_INCOMPLETE,
+  type HeadLimits,
+  parseResponseHead,
+  ResponseHead,
+} from '../codec/http1/head.ts'
 import { sanitizeTrailers } from '../codec/http1/trailers.ts'
-import { HEADER_CONTENT_LENGTH, HEADER_HOST, HEADER_TRANSFER_ENCODING } from '../codec/header-id.ts'
 import type { UpstreamConnection, UpstreamEvents } from '../exchange/contracts.ts'
 import type { Attempt } from '../exchange/exchange.ts'
 import type { ConnectOptions } from './connector.ts'

@@ -34,6 +34,7 @@ export const CHUNKED: readonly ChunkedVector[] = [
   pass('spaces inside the extension', `5; a = b\r\nhello\r\n${END}`, 'hello'),
   pass('a signature as object stores send it', `5;chunk-signature=${'0f'.repeat(32)}\r\nhello\r\n${END}`, 'hello'),
   pass('an extension of 256 bytes', `5;${'e'.repeat(256)}\r\nhello\r\n${END}`, 'hello'),
+  pass('each chunk has its own room for extensions', `5;${'e'.repeat(200)}\r\nhello\r\n0;${'e'.repeat(200)}\r\n\r\n`, 'hello'),
   fail('an extension of 257 bytes', `5;${'e'.repeat(257)}\r\nhello\r\n${END}`),
   fail('an endless extension', `5;${'e'.repeat(9000)}`),
   fail('a bare LF behind an extension', `5;a\nhello\r\n${END}`),
