@@ -25,7 +25,7 @@ export const USAGE = `Usage: npm run bench -- [options]
   --base FOLDER       compare with another checkout of Sluice instead
   --rounds N          pairs of runs (default 5)
   --seconds N         length of one run (default 4)
-  --warmup N          load before the first round, in seconds (default: 2, and 4 for programs on Node.js)
+  --warmup N          load before the first round, in seconds (default: until a program gets no faster)
   --json FILE         write everything that was measured
   --write             put the tables into docs/benchmarks.md
   --fail-below RATIO  exit 1 when the median ratio of a load row is below

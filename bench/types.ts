@@ -37,8 +37,6 @@ export interface Competitor {
   /** As in `--against`. */
   readonly name: string
   readonly title: string
-  /** Load before the first measured round, in seconds. Longer for programs whose code is compiled while it runs. */
-  readonly warmupSeconds: number
   /** The version, or null when the program is not installed. */
   readonly version: () => string | null
   /** What to do when it is missing. */

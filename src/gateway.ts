@@ -1,3 +1,4 @@
+import { createServer } from 'node:net'
 import { Worker } from 'node:worker_threads'
 import { type AdminServer, createAdminServer } from './admin/server.ts'
 import type { AdminSource, Readiness, ReloadResult, WorkerInfo } from './admin/source.ts'
@@ -5,7 +6,7 @@ import { systemClock } from './base/clock.ts'
 import { SharedCounts } from './base/shared-counts.ts'
 import { diffConfig } from './config/diff.ts'
 import type { ConfigProblem, LoadResult } from './config/load.ts'
-import type { GatewayConfig } from './config/types.ts'
+import type { AddressConfig, GatewayConfig } from './config/types.ts'
 import { createCounter, createGauge } from './observe/handles.ts'
 import type { Log } from './observe/log.ts'
 import { type MetricsSource, MetricsStore } from './observe/metrics-store.ts'
@@ -134,6 +135,7 @@ class RunningGateway implements Gateway {
     this.#metrics.onSnapshot(() => serving.set(this.#handles.filter((handle) => handle.state === 'listening').length))
     this.#generation = 1
     this.#retain(this.#config)
+    await assertPortsFree(Object.values(this.#config.listeners).map((listener) => listener.address))
     // The first worker finds out which ports are bound and whether they can be; the others share them.
     for (let index = 0; index < this.#config.workers; index++) {
       const handle = this.#spawn(index)
@@ -200,10 +202,10 @@ class RunningGateway implements Gateway {
     }
     this.#retain(config)
     const live = this.#handles.filter((handle) => handle.state === 'listening')
-    let problem: string | null = null
+    let problem = await this.#findTakenPort(before.config, config)
     for (const handle of live) {
-      problem = await this.#prepare(handle)
       if (problem !== null) break
+      problem = await this.#prepare(handle)
     }
     let admin: { server: AdminServer; address: string } | null = null
     if (problem === null && adminChanged && config.admin !== null) {
@@ -235,6 +237,18 @@ class RunningGateway implements Gateway {
       void old?.close()
     }
     return null
+  }
+
+  /** What speaks against binding the addresses that are new in this configuration, or null. */
+  async #findTakenPort(before: GatewayConfig, after: GatewayConfig): Promise<string | null> {
+    const held = new Set(Object.values(before.listeners).map(({ address }) => formatAddress(address.host, address.port)))
+    const added = Object.values(after.listeners).map((listener) => listener.address)
+    try {
+      await assertPortsFree(added.filter(({ host, port }) => !held.has(formatAddress(host, port))))
+      return null
+    } catch (error) {
+      return messageOf(error)
+    }
   }
 
   #retain(config: GatewayConfig): void {
@@ -455,6 +469,35 @@ class RunningGateway implements Gateway {
     await Promise.all(this.#handles.map((handle) => handle.thread.terminate()))
     await this.#admin?.close()
   }
+}
+
+/**
+ * Workers bind with SO_REUSEPORT, so another gateway on the same port would go unnoticed and take a share of the connections. An
+ * exclusive bind beforehand shows it. Rejects with one sentence that names the address.
+ */
+async function assertPortsFree(addresses: readonly AddressConfig[]): Promise<void> {
+  for (const { host, port } of addresses) {
+    if (port === 0) continue
+    const probe = createServer()
+    try {
+      await new Promise<void>((resolve, reject) => {
+        probe.once('error', reject)
+        probe.listen(host === '' ? { port } : { host, port }, resolve)
+      })
+    } catch (error) {
+      throw new Error(`cannot listen on ${formatAddress(host, port)}: ${describeBindError(error)}`, { cause: error })
+    } finally {
+      await new Promise((resolve) => probe.close(resolve))
+    }
+  }
+}
+
+function describeBindError(error: unknown): string {
+  const code = (error as NodeJS.ErrnoException).code
+  if (code === 'EADDRINUSE') return 'another process is using it'
+  if (code === 'EACCES') return 'this user may not bind it (ports below 1024 need a privilege)'
+  if (code === 'EADDRNOTAVAIL') return 'this machine has no such address'
+  return messageOf(error)
 }
 
 function formatAddress(host: string, port: number): string {

@@ -6,7 +6,6 @@ import { routePrefixes } from './routes.ts'
 export const caddy: Competitor = {
   name: 'caddy',
   title: 'Caddy',
-  warmupSeconds: 2,
   version: () => programVersion('caddy', ['version'], /v?(\d[\d.]*)/),
   install: 'install the Debian package caddy (bench/install.sh)',
   launch: (placement) => ({

@@ -6,7 +6,6 @@ import { routePrefixes } from './routes.ts'
 export const haproxy: Competitor = {
   name: 'haproxy',
   title: 'HAProxy',
-  warmupSeconds: 2,
   version: () => programVersion('haproxy', ['-v'], /version ([\d.]+)/),
   install: 'install the Debian package haproxy (bench/install.sh)',
   launch: (placement) => ({

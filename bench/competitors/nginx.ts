@@ -6,7 +6,6 @@ import { routePrefixes } from './routes.ts'
 export const nginx: Competitor = {
   name: 'nginx',
   title: 'nginx',
-  warmupSeconds: 2,
   version: () => programVersion('nginx', ['-v'], /nginx\/([\d.]+)/),
   install: 'install the Debian package nginx (bench/install.sh)',
   launch: (placement) => ({

@@ -10,7 +10,6 @@ export function nodeServer(name: string, title: string, packageName: string): Co
   return {
     name,
     title,
-    warmupSeconds: 4,
     version: () => (existsSync(manifest) ? (JSON.parse(readFileSync(manifest, 'utf8')) as { version: string }).version : null),
     install: 'run npm ci in bench/',
     launch: ({ port, upstreamPort, routes }) => ({

@@ -16,7 +16,6 @@ export function sluice(checkout = THIS_CHECKOUT): Competitor {
   return {
     name: own ? 'sluice' : 'base',
     title: own ? 'Sluice' : 'Sluice, base',
-    warmupSeconds: 4,
     version: () => (existsSync(launcher) ? checkoutVersion(checkout) : null),
     install: `no bin/sluice in ${own ? 'this checkout' : checkout}`,
     launch: (placement) => ({

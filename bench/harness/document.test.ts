@@ -24,7 +24,6 @@ const scenario = SCENARIOS[0]!
 const competitor = {
   name: 'c',
   title: 'C',
-  warmupSeconds: 0,
   version: () => '1.2',
   install: '',
   launch: () => ({ files: {}, command: ['false'] as const }),

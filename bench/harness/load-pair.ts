@@ -4,11 +4,11 @@ import type { Effort, OnRound, Pair } from './pair.ts'
 import { machineCpuSeconds, treeCpuSeconds } from './process-tree.ts'
 import { stop } from './processes.ts'
 import { BODY_BYTES, type Upstream } from './upstream.ts'
+import { hasSettled } from './warm-up.ts'
 import { runWrk } from './wrk.ts'
 
-/** A warm-up of that many seconds is over when the program has run for this share of them, or after so many turns. */
-const WARM_SHARE = 0.7
-const MOST_WARM_TURNS = 4
+/** Length of one turn of the warm-up. */
+const WARM_TURN_SECONDS = 2
 
 /** Both contenders run side by side the whole time; only one has load at a time. */
 export async function measureLoadPair(scenario: LoadScenario, pair: Pair, upstream: Upstream, effort: Effort, onRound: OnRound) {
@@ -37,14 +37,15 @@ export async function measureLoadPair(scenario: LoadScenario, pair: Pair, upstre
   }
 }
 
-/** Warm-up goes by CPU time: on a busy machine three seconds of load may be one second of running, too little for a compiler. */
-async function warmUp(scenario: LoadScenario, contender: Contender, { running, port }: RunningContender, effort: Effort): Promise<void> {
-  const seconds = effort.warmupSeconds ?? contender.competitor.warmupSeconds
-  const { connections } = scenario
-  const until = treeCpuSeconds(running.pid) + seconds * WARM_SHARE
-  for (let turn = 0; turn < MOST_WARM_TURNS && seconds > 0 && treeCpuSeconds(running.pid) < until; turn++) {
-    await runWrk({ port, connections, seconds, routes: contender.setup.routes })
+/** Load until the program gets no faster: what is compiled while it runs can take more than ten seconds to settle. */
+async function warmUp(scenario: LoadScenario, contender: Contender, at: RunningContender, effort: Effort): Promise<void> {
+  if (effort.warmupSeconds === 0) return
+  if (effort.warmupSeconds !== null) {
+    await measure(scenario, contender, at, effort.warmupSeconds)
+    return
   }
+  const figures: number[] = []
+  while (!hasSettled(figures)) figures.push((await measure(scenario, contender, at, WARM_TURN_SECONDS)).requestsPerCpuSecond)
 }
 
 async function measure(scenario: LoadScenario, contender: Contender, at: RunningContender, seconds: number): Promise<LoadSample> {

@@ -9,7 +9,7 @@ import type { Upstream } from './upstream.ts'
 export interface Effort {
   readonly rounds: number
   readonly seconds: number
-  /** Overrides the competitors' own warm-up; null: theirs. */
+  /** Fixed length of the warm-up; null: until the program gets no faster. */
   readonly warmupSeconds: number | null
 }
 

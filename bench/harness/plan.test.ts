@@ -17,7 +17,7 @@ const scenario: Scenario = {
 
 function competitor(name: string, version: string | null = '1'): Competitor {
   const launch = () => ({ files: {}, command: ['false'] as const })
-  return { name, title: name, warmupSeconds: 1, version: () => version, install: `install ${name}`, launch }
+  return { name, title: name, version: () => version, install: `install ${name}`, launch }
 }
 
 const named = (name: string) => competitor(name, name === 'gone' ? null : '1')

@@ -109,13 +109,13 @@ export function hostWithoutPort(value: string): string {
   return end === value.length ? value : value.slice(0, end)
 }
 
-/** The parts of an absolute-form target, or null when it is not one this gateway serves. */
+/** The parts of an absolute-form target, or null when it is not one this gateway serves. `rest` is empty when there is neither path nor query. */
 export function splitAbsoluteForm(target: string): { authority: string; rest: string } | null {
   const match = /^https?:\/\/([^/?]+)([/?].*)?$/i.exec(target)
   if (match === null) return null
   const authority = match[1] as string
   // User information in a target is an attack on whoever reads it carelessly (RFC 9110 section 4.2.4).
   if (authority.includes('@')) return null
-  const rest = match[2] ?? '/'
+  const rest = match[2] ?? ''
   return { authority, rest: rest.startsWith('?') ? `/${rest}` : rest }
 }

@@ -61,6 +61,7 @@ describe('a custom filter', () => {
     assert.equal(driver.client.status, 200)
     assert.equal(driver.client.body, 'hi')
     assert.equal(driver.client.finished, 1)
+    assert.equal(driver.x.isRetained, true)
     assert.deepEqual(driver.defects, [])
   })
 
@@ -495,6 +496,17 @@ describe('the request body of a custom filter', () => {
     assert.equal(driver.client.continues, 1)
   })
 
+  it('asks only once also when the client then sends nothing', async () => {
+    const driver = drive(async (x, next) => {
+      await x.request.body()
+      await next()
+    }, `${POST}\nTransfer-Encoding: chunked\nExpect: 100-continue`).start()
+    driver.requestEnd()
+    await settle()
+    assert.equal(driver.isSent, true)
+    assert.equal(driver.client.continues, 1)
+  })
+
   it('resumes a client that was paused meanwhile', async () => {
     const gate = Promise.withResolvers<void>()
     const driver = drive(async (x, next) => {
@@ -528,6 +540,40 @@ describe('the request body of a custom filter', () => {
     driver.requestEnd()
     assert.equal(driver.upstream.body, 'abcdefghi')
     assert.equal(driver.upstream.ended, true)
+  })
+
+  it('that is too large is not collected any further', async () => {
+    const driver = drive(async (x, next) => {
+      await x.request.body(4).catch(() => {})
+      await new Promise(() => {})
+      await next()
+    }, `${POST}\nTransfer-Encoding: chunked`).start()
+    assert.equal(driver.requestBody('abcdef'), true)
+    assert.equal(driver.requestBody('x'.repeat(70_000)), false)
+    driver.proxy.onClosed(driver.x)
+  })
+
+  it('rejects when the request is answered while it still comes in', async () => {
+    const gate = Promise.withResolvers<void>()
+    const seen: string[] = []
+    const outer: FilterFunction = async (_x, next) => {
+      await next()
+      await gate.promise
+    }
+    const inner: FilterFunction = async (x, next) => {
+      await x.request.body().catch((error: Error) => seen.push(error.name))
+      await next()
+    }
+    const driver = drive([outer, inner], `${POST}\nTransfer-Encoding: chunked`).start()
+    driver.requestBody('abc')
+    driver.timeOut()
+    driver.requestEnd()
+    await settle()
+    assert.deepEqual(seen, ['ExchangeEndedError'])
+    gate.resolve()
+    await settle()
+    assert.equal(driver.client.status, 504)
+    assert.deepEqual(late(driver), [])
   })
 
   it('is not waited for when its length says that it is too large', async () => {

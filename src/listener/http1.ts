@@ -146,7 +146,8 @@ export class Http1Downstream extends Timed implements WireOwner, DownstreamStrea
     }
     this.#isConsuming = false
     const exchange = this.#exchange
-    if (exchange !== null && exchange.requestBytes > 0) this.#server.events.onRequestFlush(exchange)
+    // Also when the head came alone: its body may be long in coming, and the endpoint may answer without it.
+    if (exchange !== null && (exchange.requestBytes > 0 || !this.#requestDone)) this.#server.events.onRequestFlush(exchange)
     return this.#ahead === null && !this.#isPaused
   }
 

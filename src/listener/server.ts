@@ -17,6 +17,9 @@ export interface HttpListenerOptions {
   readonly row: number
 }
 
+/** Always where the system can, also with one worker: a listener that gets a new name then binds beside the old one. */
+const CAN_SHARE_PORT = process.platform === 'linux'
+
 const REFUSAL_BODY = '{"type":"about:blank","title":"Service Unavailable","status":503,"code":"overloaded"}\n'
 /** The answer to a connection that is one too many. Fixed bytes: this is the moment to do little. */
 const REFUSAL = [
@@ -81,7 +84,7 @@ export class HttpListener implements Http1Server {
       this.#server.once('error', reject)
       // Without a host, Node binds every address of both families, or of IPv4 where there is no IPv6.
       const where = host === '' ? { port } : { host, port }
-      this.#server.listen({ ...where, reusePort: this.#options.workers > 1, backlog: 4096 }, () => {
+      this.#server.listen({ ...where, reusePort: CAN_SHARE_PORT, backlog: 4096 }, () => {
         this.#server.off('error', reject)
         // A failing accept (no descriptors left) must not end the process; the kernel keeps the connection in its queue.
         this.#server.on('error', () => undefined)

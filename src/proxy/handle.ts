@@ -197,6 +197,8 @@ export class RequestHandler implements DownstreamEvents, UpstreamEvents {
     const x = attempt.exchange
     if (!x.hasRequestBody) return
     if (x.expectsContinue && x.requestBytes === 0) x.downstream.sendContinue()
+    // Once: this may be the second attempt.
+    x.expectsContinue = false
     const { heldRequest } = x
     if (heldRequest !== null) {
       x.heldRequest = null
@@ -209,8 +211,10 @@ export class RequestHandler implements DownstreamEvents, UpstreamEvents {
       }
     }
     if (attempt.connection === null) return
-    if (x.heldRequestEnd !== null) attempt.connection.sendEnd(x.heldRequestEnd)
-    else x.downstream.resumeRequest()
+    if (x.heldRequestEnd !== null) return attempt.connection.sendEnd(x.heldRequestEnd)
+    // When the connection had to be opened first, nobody else sends off what was gathered until more of the body comes.
+    if (!attempt.reused) attempt.connection.flush()
+    x.downstream.resumeRequest()
   }
 
   // ---- the request body, as it comes ----
@@ -240,9 +244,10 @@ export class RequestHandler implements DownstreamEvents, UpstreamEvents {
   onRequestEnd(x: Exchange, trailers: string): void {
     x.requestComplete = true
     if (x.deadlineMs !== 0 && !x.headSent && x.service !== null) this.#armTimeout(x, x.service as ServiceRuntime, this.#context.clock.now())
+    // Kept in any case: a repeated attempt ends its request with it.
+    x.heldRequestEnd = trailers
     const connection = x.attempt?.connection ?? null
     if (connection !== null && x.attempt?.sent === true && x.heldRequest === null) connection.sendEnd(trailers)
-    else x.heldRequestEnd = trailers
     heldRequestReady(x)
   }
 

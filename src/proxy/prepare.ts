@@ -103,7 +103,8 @@ export function resolveTarget(x: Exchange): ErrorCode | null {
       const parts = splitAbsoluteForm(target)
       if (parts === null || !isHost(parts.authority)) return 'bad_request'
       authority = parts.authority
-      rest = parts.rest
+      // RFC 9112 section 3.2.4: OPTIONS on an absolute form without a path is meant for the server as a whole.
+      rest = parts.rest === '' ? (method === 'OPTIONS' ? '*' : '/') : parts.rest
       x.targetChanged = true
     }
   } else if (method === 'CONNECT') {
@@ -191,7 +192,7 @@ export function stripRequestHopByHop(x: Exchange): void {
   if ((connection & CONNECTION_OTHER) !== 0) stripConnectionListed(headers)
   // TE goes on only as exactly "trailers": the one value that makes sense beyond a hop.
   const te = headers.getById(HEADER_TE)
-  if (te !== undefined && te.toLowerCase() !== 'trailers') headers.removeById(HEADER_TE)
+  if (te !== undefined && (te.toLowerCase() !== 'trailers' || headers.getAll('te').length > 1)) headers.removeById(HEADER_TE)
   headers.removeMask(REQUEST_MASK)
 }
 
