@@ -6,7 +6,7 @@ import { systemClock } from './base/clock.ts'
 import { SharedCounts } from './base/shared-counts.ts'
 import { diffConfig } from './config/diff.ts'
 import type { ConfigProblem, LoadResult } from './config/load.ts'
-import type { AddressConfig, GatewayConfig } from './config/types.ts'
+import type { AddressConfig, GatewayConfig, ListenerConfig } from './config/types.ts'
 import { createCounter, createGauge } from './observe/handles.ts'
 import type { Log } from './observe/log.ts'
 import { type MetricsSource, MetricsStore } from './observe/metrics-store.ts'
@@ -39,7 +39,7 @@ export interface Gateway {
   readonly stopped: Promise<void>
 }
 
-/** Listeners over the lifetime of the process; each name keeps its row. */
+/** Listeners over the lifetime of the process; each address keeps its row. */
 const MAX_LISTENER_ROWS = 1024
 /** A worker that dies at once again and again is started at growing intervals. */
 const RESPAWN_DELAY_MS = 100
@@ -74,8 +74,14 @@ interface WorkerHandle {
   restarts: number
   startedMs: number
   failures: number
-  /** Waits for the answer to a prepare or a commit. */
-  answer: ((message: FromWorker | null) => void) | null
+  /** Questions that wait for their answer. */
+  readonly asked: Set<Question>
+}
+
+interface Question {
+  isAnswer(message: FromWorker): boolean
+  /** null: the worker has ended. */
+  resolve(message: FromWorker | null): void
 }
 
 class RunningGateway implements Gateway {
@@ -84,6 +90,7 @@ class RunningGateway implements Gateway {
   readonly #states: EndpointStateStore
   readonly #connections: SharedCounts
   readonly #handles: WorkerHandle[] = []
+  /** Row of each listener in `#connections`, by address: see `rowKey`. */
   readonly #rows = new Map<string, number>()
   readonly #ports = new Map<string, number>()
   readonly #stoppedPromise: Promise<void>
@@ -201,11 +208,13 @@ class RunningGateway implements Gateway {
       if (old === undefined || old.host !== address.host || old.port !== address.port) this.#ports.delete(name)
     }
     this.#retain(config)
+    // A stop turns these into 'draining' at any time; it answers for itself.
     const live = this.#handles.filter((handle) => handle.state === 'listening')
     let problem = await this.#findTakenPort(before.config, config)
     for (const handle of live) {
       if (problem !== null) break
       problem = await this.#prepare(handle)
+      if (problem === null && this.#stopping !== null) problem = 'the gateway is stopping'
     }
     let admin: { server: AdminServer; address: string } | null = null
     if (problem === null && adminChanged && config.admin !== null) {
@@ -253,10 +262,11 @@ class RunningGateway implements Gateway {
 
   #retain(config: GatewayConfig): void {
     this.#lease = this.#states.retain(Object.values(config.services), systemClock.now())
-    for (const name of Object.keys(config.listeners)) {
-      if (this.#rows.has(name)) continue
-      if (this.#rows.size >= MAX_LISTENER_ROWS) throw new Error(`more than ${MAX_LISTENER_ROWS} listener names since the start`)
-      this.#rows.set(name, this.#rows.size)
+    for (const listener of Object.values(config.listeners)) {
+      const key = rowKey(listener)
+      if (this.#rows.has(key)) continue
+      if (this.#rows.size >= MAX_LISTENER_ROWS) throw new Error(`more than ${MAX_LISTENER_ROWS} listener addresses since the start`)
+      this.#rows.set(key, this.#rows.size)
     }
   }
 
@@ -284,7 +294,7 @@ class RunningGateway implements Gateway {
       restarts: 0,
       startedMs: systemClock.now(),
       failures: 0,
-      answer: null,
+      asked: new Set(),
     }
     this.#watch(handle)
     return handle
@@ -302,12 +312,14 @@ class RunningGateway implements Gateway {
   #receive(handle: WorkerHandle, message: FromWorker, metrics: MetricsSource): void {
     if (message.type === 'metrics') metrics.receive(message.announcement)
     else if (message.type === 'log') this.#options.log[message.level](message.message, message.fields)
-    else handle.answer?.(message)
+    else {
+      for (const question of handle.asked) if (question.isAnswer(message)) question.resolve(message)
+    }
   }
 
   #onExit(handle: WorkerHandle): void {
     handle.metrics.release()
-    handle.answer?.(null)
+    for (const question of handle.asked) question.resolve(null)
     this.#states.resetWorker(handle.index)
     this.#connections.clearWorker(handle.index)
     const wasServing = handle.state === 'listening'
@@ -348,8 +360,9 @@ class RunningGateway implements Gateway {
   async #bring(handle: WorkerHandle): Promise<void> {
     const problem = await this.#prepare(handle)
     if (problem !== null) throw new Error(problem)
-    await this.#commit(handle)
-    handle.state = 'listening'
+    if (!(await this.#commit(handle))) throw new Error('the worker ended while it took over the configuration')
+    // A stop may have begun meanwhile.
+    if (handle.state === 'starting') handle.state = 'listening'
   }
 
   async #prepare(handle: WorkerHandle): Promise<string | null> {
@@ -361,30 +374,44 @@ class RunningGateway implements Gateway {
       module: this.#module,
       env: { ...process.env },
       ports: Object.fromEntries(this.#ports),
-      rows: Object.fromEntries(this.#rows),
+      rows: Object.fromEntries(Object.values(this.#config.listeners).map((listener) => [listener.name, this.#rows.get(rowKey(listener)) ?? 0])),
     }
-    const answer = await this.#ask(handle, message)
+    const { generation } = message
+    const answer = await this.#ask(
+      handle,
+      message,
+      (reply) => (reply.type === 'prepared' || reply.type === 'refused') && reply.generation === generation,
+    )
     if (answer === null) return 'a worker ended while it was preparing the configuration'
     if (answer.type === 'refused') return answer.message
     if (answer.type === 'prepared') for (const [name, port] of Object.entries(answer.ports)) this.#ports.set(name, port)
     return null
   }
 
-  async #commit(handle: WorkerHandle): Promise<void> {
-    await this.#ask(handle, { type: 'commit', generation: this.#generation })
-    handle.generation = this.#generation
+  /** False: the worker ended before. */
+  async #commit(handle: WorkerHandle): Promise<boolean> {
+    const generation = this.#generation
+    const isAnswer = (reply: FromWorker) => reply.type === 'committed' && reply.generation === generation
+    if ((await this.#ask(handle, { type: 'commit', generation }, isAnswer)) === null) return false
+    handle.generation = generation
+    return true
   }
 
-  #ask(handle: WorkerHandle, message: ToWorker): Promise<FromWorker | null> {
+  /** A worker may be asked to drain while it still prepares: each question knows its answer. */
+  #ask(handle: WorkerHandle, message: ToWorker, isAnswer: Question['isAnswer']): Promise<FromWorker | null> {
     return new Promise((resolve) => {
       if (handle.state === 'stopped') {
         resolve(null)
         return
       }
-      handle.answer = (answer) => {
-        handle.answer = null
-        resolve(answer)
+      const question: Question = {
+        isAnswer,
+        resolve: (answer) => {
+          handle.asked.delete(question)
+          resolve(answer)
+        },
       }
+      handle.asked.add(question)
       this.#send(handle, message)
     })
   }
@@ -459,7 +486,7 @@ class RunningGateway implements Gateway {
     const late = new Promise<null>((resolve) => {
       timer = setTimeout(() => resolve(null), timeoutMs + DRAIN_MARGIN_MS)
     })
-    await Promise.race([this.#ask(handle, { type: 'drain', timeoutMs }), late])
+    await Promise.race([this.#ask(handle, { type: 'drain', timeoutMs }, (reply) => reply.type === 'drained'), late])
     clearTimeout(timer)
   }
 
@@ -490,6 +517,11 @@ async function assertPortsFree(addresses: readonly AddressConfig[]): Promise<voi
       await new Promise((resolve) => probe.close(resolve))
     }
   }
+}
+
+/** A listener is its address, whatever its name; only a port that the system chose goes by name. */
+function rowKey({ name, address: { host, port } }: ListenerConfig): string {
+  return port === 0 ? `name ${name}` : formatAddress(host, port)
 }
 
 function describeBindError(error: unknown): string {

@@ -4,7 +4,7 @@ import { systemClock, systemRandom } from './base/clock.ts'
 import { SharedCounts } from './base/shared-counts.ts'
 import { TimerWheel } from './base/timers.ts'
 import type { CustomFunction } from './config/filter-schema.ts'
-import type { AccessLogConfig, FunctionRef, GatewayConfig } from './config/types.ts'
+import type { AccessLogConfig, AddressConfig, FunctionRef, GatewayConfig } from './config/types.ts'
 import { HttpListener } from './listener/server.ts'
 import { compileAccessLog } from './observe/access-log.ts'
 import { createCounter } from './observe/handles.ts'
@@ -44,6 +44,9 @@ class Worker {
   readonly #eventLoop
   readonly #publishing: NodeJS.Timeout
   #listeners = new Map<string, HttpListener>()
+  /** Listeners that a reload has taken away, while their last requests run. */
+  readonly #leaving = new Set<Promise<void>>()
+  #isDraining = false
   #pending: Pending | null = null
   #config: GatewayConfig | null = null
   #accessLog: LogWriter | null = null
@@ -107,8 +110,8 @@ class Worker {
       let prepared = this.#builder.prepare(config, generation, { ports, functions, events: this.#proxy })
       let isPortChosen = false
       for (const { name, address } of Object.values(config.listeners)) {
-        const open = this.#listeners.get(name)
-        if (open !== undefined && this.#isSameAddress(name, config)) {
+        const open = this.#openListener(name, address)
+        if (open !== null) {
           listeners.set(name, open)
           continue
         }
@@ -121,8 +124,9 @@ class Worker {
         if (port !== wanted) isPortChosen = true
       }
       if (isPortChosen) prepared = this.#builder.prepare(config, generation, { ports, functions, events: this.#proxy })
+      if (this.#isDraining) throw new Error('the worker is draining')
       // A new listener serves from the moment it is bound; nobody knows it yet, and it has a complete snapshot from here on.
-      for (const listener of opened) listener.listener = prepared.snapshot.listeners.get(listener.listener.name) as ListenerRuntime
+      for (const listener of opened) listener.use(prepared.snapshot.listeners.get(listener.listener.name) as ListenerRuntime)
       this.#pending = { message, prepared, listeners, opened }
       this.#post({ type: 'prepared', generation, ports: Object.fromEntries(ports) })
     } catch (error) {
@@ -145,10 +149,14 @@ class Worker {
     })
   }
 
-  #isSameAddress(name: string, config: GatewayConfig): boolean {
-    const before = this.#config?.listeners[name]?.address
-    const after = config.listeners[name]?.address
-    return before !== undefined && after !== undefined && before.host === after.host && before.port === after.port
+  /** What is already bound to the address: a listener is its address, whatever its name. A port that the system chose goes by name. */
+  #openListener(name: string, address: AddressConfig): HttpListener | null {
+    for (const [openName, open] of this.#listeners) {
+      const before = open.listener.config.address
+      if (before.host !== address.host || before.port !== address.port) continue
+      if (address.port !== 0 || openName === name) return open
+    }
+    return null
   }
 
   #commit(): void {
@@ -158,14 +166,20 @@ class Worker {
     const { message, prepared, listeners } = pending
     this.#configureAccessLog(this.#config?.accessLog ?? null, message.config.accessLog)
     this.#context.snapshot = prepared.snapshot
-    for (const [name, listener] of listeners) listener.listener = prepared.snapshot.listeners.get(name) as ListenerRuntime
-    for (const [name, listener] of this.#listeners) {
-      if (listeners.get(name) !== listener) void listener.drain(message.config.drainTimeoutMs)
+    for (const [name, listener] of listeners) listener.use(prepared.snapshot.listeners.get(name) as ListenerRuntime)
+    const kept = new Set(listeners.values())
+    for (const listener of this.#listeners.values()) {
+      if (!kept.has(listener)) this.#takeAway(listener, message.config.drainTimeoutMs)
     }
     this.#listeners = listeners
     this.#config = message.config
     prepared.commit()
     this.#post({ type: 'committed', generation: message.generation })
+  }
+
+  #takeAway(listener: HttpListener, timeoutMs: number): void {
+    const leaving = listener.drain(timeoutMs).finally(() => this.#leaving.delete(leaving))
+    this.#leaving.add(leaving)
   }
 
   #rollback(): void {
@@ -212,7 +226,9 @@ class Worker {
   }
 
   async #drain(timeoutMs: number): Promise<void> {
-    await Promise.all([...this.#listeners.values()].map((listener) => listener.drain(timeoutMs)))
+    this.#isDraining = true
+    this.#rollback()
+    await Promise.all([...this.#leaving, ...[...this.#listeners.values()].map((listener) => listener.drain(timeoutMs))])
     this.#builder.close()
     await this.#accessLog?.flush()
     clearInterval(this.#publishing)
@@ -263,6 +279,8 @@ if (parentPort !== null) {
   // One message at a time: a prepare that is still binding must not be overtaken by what follows.
   let last: Promise<void> = Promise.resolve()
   port.on('message', (message: ToWorker) => {
-    last = last.then(() => worker.receive(message))
+    // But the end waits for nobody: a configuration that takes its time must not eat up the time for draining.
+    if (message.type === 'drain') void worker.receive(message)
+    else last = last.then(() => worker.receive(message))
   })
 }

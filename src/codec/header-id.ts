@@ -83,6 +83,21 @@ export function headerIdAt(text: string, start: number, end: number): number {
   return HEADER_NONE
 }
 
+/** The same for a name that stands in bytes. */
+export function headerIdIn(bytes: Uint8Array, start: number, end: number): number {
+  const length = end - start
+  if (length >= 32) return HEADER_NONE
+  let id = FIRST_ID[length * 32 + ((bytes[start] as number) & 31)] as number
+  next: for (; id !== HEADER_NONE; id = NEXT_ID[id] as number) {
+    const name = NAME_OF[id] as string
+    for (let k = 0; k < length; k++) {
+      if (((bytes[start + k] as number) | 32) !== name.charCodeAt(k)) continue next
+    }
+    return id
+  }
+  return HEADER_NONE
+}
+
 export function headerIdOf(name: string): number {
   return headerIdAt(name, 0, name.length)
 }

@@ -219,6 +219,7 @@ export class Attempt extends Timed {
   reused = false
   /** Some of the request's body has been given to the connection: it cannot be repeated. */
   bodyStarted = false
+  /** The endpoint has begun to answer, be it with an interim response or a part of a head. */
   headReceived = false
   done = false
   onTimeout: ((attempt: Attempt) => void) | null = null

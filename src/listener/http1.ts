@@ -13,11 +13,11 @@ import {
   HEAD_TARGET_TOO_LONG,
   HEAD_TOO_LARGE,
   HEAD_VERSION,
-  type HeadLimits,
-  parseRequestHead,
   RequestHead,
   type ResponseHead,
+  readRequestHead,
 } from '../codec/http1/head.ts'
+import { isWorthReading, joinPartialHead } from '../codec/http1/partial-head.ts'
 import { sanitizeTrailers } from '../codec/http1/trailers.ts'
 import type { DownstreamEvents, DownstreamStream } from '../exchange/contracts.ts'
 import { type ClientContext, Exchange, type ListenerContext } from '../exchange/exchange.ts'
@@ -34,8 +34,6 @@ export interface Http1Server {
   onGone(connection: Http1Downstream): void
 }
 
-/** A head is nearly always in the first bytes of a read; decoding more than needed as text costs. */
-const HEAD_GUESS_BYTES = 2048
 /** A FIN this soon after the request is a client that has said all it has to say; a later one is a client that has left. */
 const HALF_CLOSE_MS = 100
 /** After the last response: how long, and how much, the client may still talk before the connection is torn down. */
@@ -64,7 +62,7 @@ export class Http1Downstream extends Timed implements WireOwner, DownstreamStrea
   #request = new RequestHead()
   #exchange: Exchange | null = null
   /** Start of a head that came in pieces. */
-  #pendingText = ''
+  #partialHead: WireBuffer | null = null
   #ahead: Buffer | null = null
   #isConsuming = false
   #served = 0
@@ -155,26 +153,22 @@ export class Http1Downstream extends Timed implements WireOwner, DownstreamStrea
   #readHead(bytes: WireBuffer, at: number, end: number): number {
     const { listener } = this.#server
     const { limits } = listener.config
-    const before = this.#pendingText
-    let text = bytes.latin1Slice(at, before === '' ? Math.min(end, at + HEAD_GUESS_BYTES) : end)
-    if (before !== '') {
-      text = before + text
-      if (!worthParsing(text, before, limits)) {
-        this.#pendingText = text
+    let had = 0
+    let length = HEAD_INCOMPLETE
+    if (this.#partialHead === null) {
+      length = readRequestHead(bytes, at, end, this.#request, limits)
+      if (length === HEAD_INCOMPLETE) {
+        this.#arm(this.#server.now(), listener.config.timeouts.headMs)
+        this.#partialHead = joinPartialHead(null, bytes, at, end)
         return -1
       }
+    } else {
+      had = this.#partialHead.length
+      const joined = joinPartialHead(this.#partialHead, bytes, at, end)
+      if (isWorthReading(joined, had, limits)) length = readRequestHead(joined, 0, joined.length, this.#request, limits)
+      this.#partialHead = length === HEAD_INCOMPLETE ? joined : null
+      if (length === HEAD_INCOMPLETE) return -1
     }
-    let length = parseRequestHead(text, this.#request, limits)
-    if (length === HEAD_INCOMPLETE && text.length - before.length < end - at) {
-      text = before + bytes.latin1Slice(at, end)
-      length = parseRequestHead(text, this.#request, limits)
-    }
-    if (length === HEAD_INCOMPLETE) {
-      if (before === '') this.#arm(this.#server.now(), listener.config.timeouts.headMs)
-      this.#pendingText = text
-      return -1
-    }
-    this.#pendingText = ''
     const nowMs = this.#server.now()
     const x = new Exchange(this, listener, this.#request, this, nowMs)
     this.#exchange = x
@@ -202,7 +196,7 @@ export class Http1Downstream extends Timed implements WireOwner, DownstreamStrea
       x.requestComplete = true
     }
     this.#server.events.onRequest(x)
-    return at + length - before.length
+    return at + length - had
   }
 
   #startBody(x: Exchange): void {
@@ -394,7 +388,8 @@ export class Http1Downstream extends Timed implements WireOwner, DownstreamStrea
       this.#linger()
       return
     }
-    this.#arm(x.nowMs, this.#server.listener.config.timeouts.idleMs)
+    // A response whose head went out before the draining began promised to keep the connection: that ends as an idle one does.
+    this.#arm(x.nowMs, this.#server.isDraining ? DRAIN_IDLE_MS : this.#server.listener.config.timeouts.idleMs)
     if (!this.#isConsuming && this.#ahead !== null) this.#readAhead()
   }
 
@@ -414,7 +409,7 @@ export class Http1Downstream extends Timed implements WireOwner, DownstreamStrea
   #linger(): void {
     if (this.#isLingering) return
     this.#isLingering = true
-    this.#pendingText = ''
+    this.#partialHead = null
     this.#ahead = null
     this.#wire.endBulk(false)
     this.#wire.end()
@@ -446,7 +441,7 @@ export class Http1Downstream extends Timed implements WireOwner, DownstreamStrea
   override onDeadline(): void {
     const exchange = this.#exchange
     if (exchange === null) {
-      if (this.#pendingText !== '' && !this.#isLingering) this.#failHead()
+      if (this.#partialHead !== null && !this.#isLingering) this.#failHead()
       else if (this.#isLingering) this.#wire.destroy()
       else this.#linger()
     } else if (this.#isBlocked) {
@@ -458,7 +453,7 @@ export class Http1Downstream extends Timed implements WireOwner, DownstreamStrea
 
   /** The head did not come in time: 408. */
   #failHead(): void {
-    this.#pendingText = ''
+    this.#partialHead = null
     this.#request.reset()
     const x = new Exchange(this, this.#server.listener, this.#request, this, this.#server.now())
     this.#exchange = x
@@ -481,12 +476,6 @@ export class Http1Downstream extends Timed implements WireOwner, DownstreamStrea
 
 /** An idle client may have a request on its way to us when draining starts; it gets this long to arrive. */
 const DRAIN_IDLE_MS = 500
-
-/** A head that trickles in is parsed again only when something new can be said about it, so that the work stays linear. */
-function worthParsing(text: string, before: string, limits: HeadLimits): boolean {
-  if (text.indexOf('\n', before.length) !== -1 || text.length > limits.headBytes) return true
-  return text.length > limits.uriBytes && !before.includes('\n')
-}
 
 const HEAD_ERRORS: Record<number, { code: ErrorCode; detail: string }> = {
   [HEAD_INVALID]: { code: 'bad_request', detail: 'the request head is not valid HTTP/1.1' },

@@ -78,6 +78,14 @@ export class HttpListener implements Http1Server {
     return this.#connections.size
   }
 
+  /** Goes on with the settings of a new snapshot, possibly under another name. */
+  use(runtime: ListenerRuntime): void {
+    const open = this.#connections.size
+    this.listener.metrics.connectionsOpen.add(-open)
+    runtime.metrics.connectionsOpen.add(open)
+    this.listener = runtime
+  }
+
   /** Binds; every worker binds the same port and the kernel spreads connections over them. Resolves to the port. */
   listen(host: string, port: number): Promise<number> {
     return new Promise((resolve, reject) => {

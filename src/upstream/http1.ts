@@ -9,9 +9,10 @@ import {
   CONNECTION_KEEP_ALIVE,
   HEAD_INCOMPLETE,
   type HeadLimits,
-  parseResponseHead,
   ResponseHead,
+  readResponseHead,
 } from '../codec/http1/head.ts'
+import { isWorthReading, joinPartialHead } from '../codec/http1/partial-head.ts'
 import { sanitizeTrailers } from '../codec/http1/trailers.ts'
 import type { UpstreamConnection, UpstreamEvents } from '../exchange/contracts.ts'
 import type { Attempt } from '../exchange/exchange.ts'
@@ -48,8 +49,6 @@ const CLOSED = 6
 /** Host and framing are never copied: they are written anew for this hop. */
 const FRAMING_MASK = (1 << HEADER_HOST) | (1 << HEADER_CONTENT_LENGTH) | (1 << HEADER_TRANSFER_ENCODING)
 
-/** A head is nearly always in the first bytes of a read; decoding more than needed as text costs. */
-const HEAD_GUESS_BYTES = 2048
 /** Up to here a piece of body travels as text in the same write as what is before it. */
 export const GATHER_BYTES = 16 * 1024
 /** A body with more than this left is worth a bulk buffer. */
@@ -65,7 +64,7 @@ export class Http1Connection extends Timed implements WireOwner, UpstreamConnect
   #head = new ResponseHead()
   #decoder: ChunkedDecoder | null = null
   /** Start of a head that came in pieces. */
-  #pendingText = ''
+  #partialHead: WireBuffer | null = null
   #out = ''
   #remaining = 0
   #requestDone = false
@@ -184,34 +183,30 @@ export class Http1Connection extends Timed implements WireOwner, UpstreamConnect
 
   /** The first byte of the body, or -1 when the head is not complete yet or the connection has failed. */
   #readHead(bytes: WireBuffer, length: number): number {
+    ;(this.#attempt as Attempt).headReceived = true
     let at = 0
     for (;;) {
-      const before = this.#pendingText.length
-      let text = bytes.latin1Slice(at, before === 0 ? Math.min(length, at + HEAD_GUESS_BYTES) : length)
-      if (before !== 0) {
-        // A head that trickles in is parsed again only when a line is complete, so that the work stays linear.
-        const hasLine = text.includes('\n')
-        text = this.#pendingText + text
-        if (!hasLine && text.length <= this.#options.limits.headBytes) {
-          this.#pendingText = text
+      const { limits } = this.#options
+      let had = 0
+      let end = HEAD_INCOMPLETE
+      if (this.#partialHead === null) {
+        end = readResponseHead(bytes, at, length, this.#head, limits)
+        if (end === HEAD_INCOMPLETE) {
+          this.#partialHead = joinPartialHead(null, bytes, at, length)
           return -1
         }
+      } else {
+        had = this.#partialHead.length
+        const joined = joinPartialHead(this.#partialHead, bytes, at, length)
+        if (isWorthReading(joined, had, limits)) end = readResponseHead(joined, 0, joined.length, this.#head, limits)
+        this.#partialHead = end === HEAD_INCOMPLETE ? joined : null
+        if (end === HEAD_INCOMPLETE) return -1
       }
-      let end = parseResponseHead(text, this.#head, this.#options.limits)
-      if (end === HEAD_INCOMPLETE && text.length - before < length - at) {
-        text = this.#pendingText + bytes.latin1Slice(at, length)
-        end = parseResponseHead(text, this.#head, this.#options.limits)
-      }
-      if (end === HEAD_INCOMPLETE) {
-        this.#pendingText = text
-        return -1
-      }
-      this.#pendingText = ''
       if (end < 0) {
         this.#fail('upstream_protocol', 'the endpoint sent a response head that is not valid HTTP/1.1')
         return -1
       }
-      at += end - before
+      at += end - had
       const attempt = this.#attempt as Attempt
       const { status } = this.#head
       if (status >= 200) {
@@ -231,7 +226,6 @@ export class Http1Connection extends Timed implements WireOwner, UpstreamConnect
   #startBody(attempt: Attempt, hasMore: boolean): void {
     const head = this.#head
     const { status, connection } = head
-    attempt.headReceived = true
     // RFC 9112 section 9.3: persistent unless either side says close; HTTP/1.0 only when it says keep-alive.
     if ((connection & CONNECTION_CLOSE) !== 0 || (head.minor === 0 && (connection & CONNECTION_KEEP_ALIVE) === 0)) this.#keepAlive = false
     // RFC 9112 section 6.3, in its order.

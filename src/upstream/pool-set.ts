@@ -21,7 +21,7 @@ export interface PoolSetOptions {
 }
 
 /** Response heads are bounded too: an endpoint gone wrong must not fill our memory. Beyond it: 502. */
-const RESPONSE_LIMITS: HeadLimits = { headBytes: 64 * 1024, headers: 200, uriBytes: 0 }
+const RESPONSE_LIMITS: HeadLimits = { headBytes: 64 * 1024, headers: 200, uriBytes: 64 * 1024 }
 
 /** The pools of one service, by address. It outlives a reload as long as what concerns connections stays the same. */
 export class PoolSet {

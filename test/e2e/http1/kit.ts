@@ -69,6 +69,14 @@ function readChunks(text: string, from: number): { body: string; trailers: strin
   }
 }
 
+/** How long `text` must at least become before its first message can be complete: spares reading a long body again and again. */
+function sizeWanted(text: string): number {
+  const headEnd = text.indexOf('\r\n\r\n')
+  if (headEnd === -1) return 0
+  const length = /\r\ncontent-length: *(\d+)/i.exec(text.slice(0, headEnd))?.[1]
+  return length === undefined ? 0 : headEnd + 4 + Number(length)
+}
+
 /** Every complete message in `text`, in order; throws when something is left over. */
 export function readMessages(text: string): Message[] {
   const messages: Message[] = []
@@ -123,7 +131,10 @@ export async function openClient(scope: CleanupScope, port: number, host = '127.
     },
     async response({ bodyless = false, timeoutMs = 5000 } = {}) {
       let message: Message | null = null
+      let wanted = 0
       await client.until(() => {
+        if (client.text.length < wanted) return false
+        if (!bodyless) wanted = sizeWanted(client.text)
         message = readMessage(client.text, bodyless)
         return message !== null && message.framing !== 'close'
       }, timeoutMs)
@@ -206,13 +217,18 @@ export async function startScript(scope: CleanupScope): Promise<ScriptedUpstream
       write: (text) => void socket.write(typeof text === 'string' ? Buffer.from(text, 'latin1') : text),
     }
     let taken = 0
+    let wanted = 0
     log.push(connection)
     socket.on('data', (data) => {
       connection.received += data.toString('latin1')
       script.onBytes?.(connection)
-      for (;;) {
-        const request = readMessage(connection.received.slice(taken))
-        if (request === null || taken === connection.received.length) break
+      while (connection.received.length > taken && connection.received.length >= wanted) {
+        const rest = connection.received.slice(taken)
+        const request = readMessage(rest)
+        if (request === null) {
+          wanted = taken + sizeWanted(rest)
+          break
+        }
         taken += request.size
         connection.requests.push(request)
         requests.push(request)
