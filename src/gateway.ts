@@ -207,10 +207,14 @@ class RunningGateway implements Gateway {
       const old = before.config.listeners[name]?.address
       if (old === undefined || old.host !== address.host || old.port !== address.port) this.#ports.delete(name)
     }
-    this.#retain(config)
-    // A stop turns these into 'draining' at any time; it answers for itself.
+    let problem: string | null = null
+    try {
+      this.#retain(config)
+    } catch (error) {
+      problem = messageOf(error)
+    }
+    problem ??= await this.#findTakenPort(before.config, config)
     const live = this.#handles.filter((handle) => handle.state === 'listening')
-    let problem = await this.#findTakenPort(before.config, config)
     for (const handle of live) {
       if (problem !== null) break
       problem = await this.#prepare(handle)

@@ -276,6 +276,10 @@ async function createFunctionLookup({ module, generation, env }: PrepareMessage)
 if (parentPort !== null) {
   const port = parentPort
   const worker = new Worker(workerData as WorkerStart, (message) => port.postMessage(message))
+  // A promise that a custom filter lets float must not take the worker and everybody's requests with it.
+  process.on('unhandledRejection', (error) => {
+    port.postMessage({ type: 'log', level: 'error', message: 'a promise that nobody waited for was rejected', fields: { error: describe(error) } })
+  })
   // One message at a time: a prepare that is still binding must not be overtaken by what follows.
   let last: Promise<void> = Promise.resolve()
   port.on('message', (message: ToWorker) => {

@@ -1,6 +1,6 @@
-import { ERROR_KINDS, type ErrorCode } from '../base/error.ts'
+import { ERROR_KINDS, type ErrorCode, GatewayError } from '../base/error.ts'
 import type { WireBuffer } from '../base/wire.ts'
-import { HEADER_DATE } from '../codec/header-id.ts'
+import { HEADER_DATE, HEADER_X_REQUEST_ID } from '../codec/header-id.ts'
 import type { ResponseHead } from '../codec/http1/head.ts'
 import type { DownstreamEvents, UpstreamEvents } from '../exchange/contracts.ts'
 import { Attempt, type Exchange } from '../exchange/exchange.ts'
@@ -95,14 +95,14 @@ export class RequestHandler implements DownstreamEvents, UpstreamEvents {
       try {
         pending = onRequest(x)
       } catch (error) {
-        return this.#filterThrew(x, error)
+        return this.#filterThrew(x, error, x.epoch)
       }
       if (pending !== undefined) {
         const { epoch } = x
-        if (x.deadlineMs === 0) this.#armFilterTimeout(x, route)
+        this.#armFilterTimeout(x, route)
         pending.then(
           () => this.#afterRequestFilter(x, route, epoch),
-          (error: unknown) => this.#filterThrew(x, error),
+          (error: unknown) => this.#filterThrew(x, error, epoch),
         )
         return
       }
@@ -121,16 +121,19 @@ export class RequestHandler implements DownstreamEvents, UpstreamEvents {
     }
   }
 
-  /** A filter that waits for something waits within the request timeout too. */
+  /** A filter that waits for something has the request timeout for it, unless one is running already. */
   #armFilterTimeout(x: Exchange, route: CompiledRoute): void {
+    if (x.deadlineMs !== 0) return
     const requestMs = route.requestMs ?? route.single?.service.config.timeouts.requestMs ?? FILTER_TIMEOUT_MS
     if (requestMs === 0) return
     x.onTimeout = this.#onRequestTimeout
-    this.#context.wheel.arm(x, x.startedMs + requestMs)
+    this.#context.wheel.arm(x, this.#context.clock.now() + requestMs)
   }
 
-  #filterThrew(x: Exchange, error: unknown): void {
-    if (x.finished) return
+  /** An error it names itself (a body too large, say) is the answer; anything else is a defect of the filter. */
+  #filterThrew(x: Exchange, error: unknown, epoch: number): void {
+    if (x.finished || x.epoch !== epoch) return
+    if (error instanceof GatewayError) return this.#fail(x, error.code, error.message)
     this.#context.onDefect(error, `a filter of route ${x.route?.name ?? '-'}`)
     x.filterIndex = 0
     this.#fail(x, 'internal', 'a filter failed')
@@ -285,7 +288,7 @@ export class RequestHandler implements DownstreamEvents, UpstreamEvents {
   /** What every response carries. Before the filters, so that they have the last word. */
   #stampResponse(x: Exchange): void {
     const { headers } = x.response as ResponseHead
-    if (x.requestId !== '') headers.tail += `X-Request-Id: ${x.requestId}\r\n`
+    if (x.requestId !== '' && (headers.seen & (1 << HEADER_X_REQUEST_ID)) === 0) headers.tail += `X-Request-Id: ${x.requestId}\r\n`
     // RFC 9110 section 6.6.1: a recipient with a clock dates what came without.
     if ((headers.seen & (1 << HEADER_DATE)) === 0) headers.tail += `Date: ${this.#date.text()}\r\n`
   }
@@ -305,13 +308,14 @@ export class RequestHandler implements DownstreamEvents, UpstreamEvents {
       try {
         pending = onResponse(x)
       } catch (error) {
-        return this.#filterThrew(x, error)
+        return this.#filterThrew(x, error, x.epoch)
       }
       if (pending !== undefined) {
         const { epoch } = x
+        this.#armFilterTimeout(x, x.route as CompiledRoute)
         pending.then(
           () => this.#afterResponseFilter(x, filters, epoch),
-          (error: unknown) => this.#filterThrew(x, error),
+          (error: unknown) => this.#filterThrew(x, error, epoch),
         )
         return
       }
