@@ -51,7 +51,7 @@ const DRAIN_MARGIN_MS = 2000
  * The young generation of a worker. Most of what a request allocates is garbage when it ends; with room for a few thousand
  * requests, a scavenge finds nearly nothing alive.
  */
-const YOUNG_GENERATION_MB = 64
+const YOUNG_GENERATION_MB = 16
 
 /** Throws one clear error when a listener or the admin address cannot be bound. */
 export async function startGateway(options: StartGatewayOptions): Promise<Gateway> {

@@ -78,7 +78,7 @@ function onClose(this: WireSocket): void {
 
 /** The TCP handle under an accepted socket. Node's types do not show it. */
 interface WithHandle {
-  _handle: object | null
+  _handle: { readonly writeQueueSize?: number } | null
 }
 
 export class Wire {
@@ -129,9 +129,20 @@ export class Wire {
     return this.socket.writableLength
   }
 
+  /** Of those, what is in the write under way: it shrinks as the other side reads. */
+  get unsentBytes(): number {
+    return (this.socket as unknown as WithHandle)._handle?.writeQueueSize ?? 0
+  }
+
   /** Writes latin1 text. False: stop producing until `onDrain`. */
   writeText(text: string): boolean {
+    if (this.#isStableWriting) return this.socket.write(text, 'latin1', this.#onStableWritten as () => void)
     return this.socket.write(text, 'latin1')
+  }
+
+  /** A stable write is under way. What is written behind it has to tell when it is done, or nobody tells that all is. */
+  get #isStableWriting(): boolean {
+    return this.#onStableWritten !== null && this.socket.writableLength !== 0
   }
 
   /**
@@ -139,7 +150,10 @@ export class Wire {
    * when this returns false); otherwise they are copied.
    */
   writeBytes(bytes: Buffer, start: number, end: number, stable: boolean): boolean {
-    if (!stable) return this.socket.write(Buffer.from(bytes.subarray(start, end)))
+    if (!stable) {
+      const copy = Buffer.from(bytes.subarray(start, end))
+      return this.#isStableWriting ? this.socket.write(copy, this.#onStableWritten as () => void) : this.socket.write(copy)
+    }
     this.#onStableWritten ??= () => {
       if (this.socket.writableLength === 0 && !this.socket.destroyed) this.owner.onDrain()
     }
@@ -186,9 +200,9 @@ export class Wire {
     this.readBuffer = sharedBuffer
   }
 
-  /** Sends a FIN behind what is written. */
-  end(): void {
-    this.socket.end()
+  /** Sends a FIN behind what is written. `onSent` is called when the kernel has all of it. */
+  end(onSent?: () => void): void {
+    this.socket.end(onSent)
   }
 
   /** Closes at once, dropping what is not written. */

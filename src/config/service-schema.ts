@@ -1,5 +1,6 @@
 /** `services.<name>`: a named set of endpoints and how requests reach them. */
 import { z } from 'zod'
+import { healthSchema } from './health-schema.ts'
 import { ENDPOINT_EXPECTED, isHostName, type Parsed, parseEndpointAddress, parseHeaderValue } from './scalar.ts'
 import { duration, integer, orNull, positiveDuration, strict, text } from './schema-kit.ts'
 import { suggest } from './suggest.ts'
@@ -98,5 +99,8 @@ export const serviceSchema = strict({
     .describe('How an endpoint is chosen: `round-robin` (smooth weighted), `random` (equal shares) or `weighted-random`.'),
   pool: pool.prefault({}).describe('Connections to each endpoint.'),
   timeouts: timeouts.prefault({}).describe('How long the service may take.'),
+  health: orNull(healthSchema)
+    .default(null)
+    .describe('The gateway checks the endpoints itself, and requests go only to those that pass (docs/health.md); null is off.'),
   ejection: orNull(ejection).prefault({}).describe('Endpoints that fail are put aside for a while; null is off.'),
 }).transform((o): Omit<ServiceConfig, 'name'> => o)

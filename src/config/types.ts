@@ -111,8 +111,45 @@ export interface ServiceConfig {
    * body, so that streams and long downloads live as long as they move; 0 is off.
    */
   timeouts: { requestMs: number; perTryMs: number | null; idleMs: number }
+  /** Active checks; null is off. */
+  health: HealthConfig | null
   /** Passive failure counting; null is off. */
   ejection: { maxFails: number; failTimeoutMs: number } | null
+}
+
+export interface HealthConfig {
+  check: HealthCheckConfig
+  /** null: the port of the endpoint. */
+  port: number | null
+  intervalMs: number
+  /** While an endpoint is unhealthy or not yet known. */
+  downIntervalMs: number
+  /** Never longer than `intervalMs`. */
+  timeoutMs: number
+  unhealthyAfter: number
+  healthyAfter: number
+  /** New endpoints get no request before they have passed. */
+  startUnhealthy: boolean
+}
+
+export type HealthCheckConfig =
+  | {
+      kind: 'http'
+      /** Path and query. */
+      path: string
+      method: 'GET' | 'HEAD'
+      /** null: the service's `hostHeader` when that is a name, otherwise the address of the endpoint. */
+      host: string | null
+      statuses: StatusRange[]
+      /** Looked for in the first 64 KiB of the body. */
+      match: { test: 'contains'; text: string } | { test: 'regex'; pattern: string } | null
+    }
+  | { kind: 'tcp' }
+
+/** Both ends belong to it. */
+export interface StatusRange {
+  from: number
+  to: number
 }
 
 export type BalanceConfig = { algorithm: 'random' } | { algorithm: 'weighted-random' } | { algorithm: 'round-robin' }

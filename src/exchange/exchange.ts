@@ -102,6 +102,10 @@ export class Exchange extends Timed implements PickContext {
   filterIndex = 0
   requestComplete = false
   responseComplete = false
+  /** The endpoint has not taken all of the request body it was given. */
+  requestBlocked = false
+  /** The client has not taken all of the response it was given. */
+  responseBlocked = false
   finished = false
   /**
    * Request body that has nowhere to go yet. Beyond a little the client is paused, unless a filter asked for the whole body

@@ -155,12 +155,15 @@ export class RequestHandler implements DownstreamEvents, UpstreamEvents {
 
   /**
    * What the request timeout measures begins when the request is complete (a long upload is not a slow service) and ends with the
-   * response head (a long download is not either). While a body moves, only standing still counts.
+   * response head (a long download is not either). While a body moves, only standing still counts, and only where it is the endpoint
+   * that stands still: for slow clients the listener has timeouts of its own.
    */
   #armTimeout(x: Exchange, runtime: ServiceRuntime, nowMs: number): void {
     const { timeouts } = runtime.service.config
-    const isMoving = !x.requestComplete || x.headSent
-    const limitMs = isMoving ? timeouts.idleMs : ((x.route as CompiledRoute).requestMs ?? timeouts.requestMs)
+    let limitMs = 0
+    if (x.headSent) limitMs = x.responseBlocked ? 0 : timeouts.idleMs
+    else if (x.requestComplete) limitMs = (x.route as CompiledRoute).requestMs ?? timeouts.requestMs
+    else if (x.requestBlocked) limitMs = timeouts.idleMs
     if (limitMs > 0) this.#context.wheel.arm(x, nowMs + limitMs)
     else this.#context.wheel.disarm(x)
   }
@@ -233,8 +236,9 @@ export class RequestHandler implements DownstreamEvents, UpstreamEvents {
     const { attempt } = x
     if (attempt !== null && attempt.connection !== null && attempt.sent && x.heldRequest === null) {
       attempt.bodyStarted = true
-      if (x.deadlineMs !== 0) this.#armTimeout(x, x.service as ServiceRuntime, this.#context.clock.now())
-      return attempt.connection.sendBody(bytes, start, end, stable)
+      x.requestBlocked = !attempt.connection.sendBody(bytes, start, end, stable)
+      if (x.requestBlocked || x.headSent) this.#armTimeout(x, x.service as ServiceRuntime, this.#context.clock.now())
+      return !x.requestBlocked
     }
     if (x.heldRequest === null) x.heldRequest = []
     x.heldRequest.push(Buffer.from(bytes.subarray(start, end)))
@@ -246,7 +250,7 @@ export class RequestHandler implements DownstreamEvents, UpstreamEvents {
 
   onRequestEnd(x: Exchange, trailers: string): void {
     x.requestComplete = true
-    if (x.deadlineMs !== 0 && !x.headSent && x.service !== null) this.#armTimeout(x, x.service as ServiceRuntime, this.#context.clock.now())
+    if (x.service !== null && !x.headSent && x.local === null) this.#armTimeout(x, x.service as ServiceRuntime, this.#context.clock.now())
     // Kept in any case: a repeated attempt ends its request with it.
     x.heldRequestEnd = trailers
     const connection = x.attempt?.connection ?? null
@@ -359,7 +363,15 @@ export class RequestHandler implements DownstreamEvents, UpstreamEvents {
     }
     if (x.heldResponseEnd !== null) return this.#end(x, x.heldResponseEnd)
     x.downstream.flush()
-    x.attempt?.connection?.resumeResponse()
+    this.#continueResponse(x)
+  }
+
+  /** The head is out and the client takes more: it is the endpoint's turn, and its time begins anew. */
+  #continueResponse(x: Exchange): void {
+    const connection = x.attempt?.connection ?? null
+    if (connection === null) return
+    this.#armTimeout(x, x.service as ServiceRuntime, this.#context.clock.now())
+    connection.resumeResponse()
   }
 
   onBody(attempt: Attempt, bytes: WireBuffer, start: number, end: number, stable: boolean): boolean {
@@ -373,7 +385,8 @@ export class RequestHandler implements DownstreamEvents, UpstreamEvents {
       return true
     }
     x.responseBytes += end - start
-    return x.downstream.sendBody(bytes, start, end, stable)
+    x.responseBlocked = !x.downstream.sendBody(bytes, start, end, stable)
+    return !x.responseBlocked
   }
 
   onFlush(attempt: Attempt): void {
@@ -455,8 +468,15 @@ export class RequestHandler implements DownstreamEvents, UpstreamEvents {
   }
 
   onDrain(subject: Exchange | Attempt): void {
-    if (subject instanceof Attempt) subject.exchange.downstream.resumeRequest()
-    else if (!subject.responseHeld) subject.attempt?.connection?.resumeResponse()
+    if (subject instanceof Attempt) {
+      const x = subject.exchange
+      x.requestBlocked = false
+      if (!x.headSent && !x.requestComplete) this.#context.wheel.disarm(x)
+      x.downstream.resumeRequest()
+    } else if (!subject.responseHeld) {
+      subject.responseBlocked = false
+      this.#continueResponse(subject)
+    }
   }
 
   /** An error answer, when there is still somebody to answer. */

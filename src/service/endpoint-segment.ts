@@ -2,13 +2,14 @@
  * The layout of the shared memory that holds endpoint state. One segment is one SharedArrayBuffer:
  *
  *   header   16 words   layout version, number of workers, number of slots
- *   slots    16 words each (one cache line)            written by every worker: failures, put aside, lost weight
+ *   slots    16 words each (one cache line)            written by every worker: failures, put aside, lost weight, latency;
+ *                                                      and by the main thread: health
  *   tallies  8 words for each worker and slot          written by one worker only: in flight, requests, failures
  *
  * The tallies lie grouped by worker, so that counting a request never touches a cache line another worker writes to, and so that
  * the share of a worker that died can be found and taken back.
  */
-const LAYOUT_VERSION = 1
+const LAYOUT_VERSION = 2
 const HEADER_WORDS = 16
 const SLOT_WORDS = 16
 const TALLY_WORDS = 8
@@ -21,6 +22,17 @@ export const SLOT_MARK = 0
 export const SLOT_FAILS = 1
 export const SLOT_WINDOW_AT = 2
 export const SLOT_PENALTY = 3
+/** When the endpoint was added or came back, in milliseconds modulo 2^32; 0 is long ago. */
+export const SLOT_UP_SINCE = 4
+/** What active checks found: one of the HEALTH words. Written by the main thread only. */
+export const SLOT_HEALTH = 5
+/** The latency estimate and its time, two 8-byte numbers: indexes into `doubles`, counted from half the slot's first word. */
+export const SLOT_LATENCY = 3
+export const SLOT_LATENCY_AT = 4
+
+export const HEALTH_UNKNOWN = 0
+export const HEALTH_HEALTHY = 1
+export const HEALTH_UNHEALTHY = 2
 
 /** Word of a service's own slot. */
 export const SLOT_CHANGES = 0
@@ -79,10 +91,15 @@ export class EndpointSegment {
     }
   }
 
+  /**
+   * Read without Atomics, which cost a call each: balancers read many of these for one pick, aligned words do not tear, and a sum over
+   * words that others write is of no single moment anyway.
+   */
   inFlight(slot: number): number {
+    const { words, workers, workerStride } = this
     let sum = 0
     let word = this.tallyWord(slot, 0) + TALLY_IN_FLIGHT
-    for (let worker = 0; worker < this.workers; worker++, word += this.workerStride) sum += Atomics.load(this.words, word)
+    for (let worker = 0; worker < workers; worker++, word += workerStride) sum += words[word]!
     return sum
   }
 

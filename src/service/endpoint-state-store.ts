@@ -1,3 +1,4 @@
+import { EndpointControl } from './endpoint-control.ts'
 import {
   createSegment,
   EndpointSegment,
@@ -5,9 +6,11 @@ import {
   SLOT_FAILS,
   SLOT_MARK,
   SLOT_PENALTY,
+  SLOT_UP_SINCE,
   TALLY_FAILURES,
   TALLY_REQUESTS,
 } from './endpoint-segment.ts'
+import { ServiceChanges } from './endpoint-state.ts'
 import { type EndpointStateLayout, SERVICE_SLOT } from './endpoint-states.ts'
 
 export interface EndpointStateStoreOptions {
@@ -91,8 +94,8 @@ export class EndpointStateStore {
     const slots: EndpointStateLayout['slots'] = Object.create(null)
     for (const service of services) {
       const numbers: Record<string, number> = Object.create(null)
-      numbers[SERVICE_SLOT] = this.#hold(service.name, SERVICE_SLOT, held)
-      for (const { address } of service.endpoints) numbers[address] = this.#hold(service.name, address, held)
+      numbers[SERVICE_SLOT] = this.#hold(service.name, SERVICE_SLOT, held, nowMs)
+      for (const { address } of service.endpoints) numbers[address] = this.#hold(service.name, address, held, nowMs)
       slots[service.name] = numbers
     }
     let isReleased = false
@@ -113,6 +116,15 @@ export class EndpointStateStore {
   resetWorker(worker: number): void {
     if (!(Number.isInteger(worker) && worker >= 0 && worker < this.#workers)) throw new RangeError(`there is no worker ${worker}`)
     for (const segment of this.#segments) segment.clearInFlight(worker)
+  }
+
+  /** The main thread's hand on an endpoint of a lease that is held; null when there is no such endpoint. */
+  control(service: string, address: string): EndpointControl | null {
+    const slot = this.#find(service, address)
+    const own = this.#find(service, SERVICE_SLOT)
+    if (slot === undefined || own === undefined || slot.holders === 0 || own.holders === 0) return null
+    const changes = new ServiceChanges(this.#segmentOf(own.number), own.number % this.#perSegment)
+    return new EndpointControl(this.#segmentOf(slot.number), slot.number % this.#perSegment, changes)
   }
 
   /** All endpoints that some lease holds. */
@@ -137,8 +149,12 @@ export class EndpointStateStore {
     return all
   }
 
-  #hold(service: string, address: string, held: Set<Slot>): number {
+  #hold(service: string, address: string, held: Set<Slot>, nowMs: number): number {
     const slot = this.#find(service, address) ?? this.#allocate(service, address)
+    if (slot.holders === 0 && address !== SERVICE_SLOT) {
+      const segment = this.#segmentOf(slot.number)
+      Atomics.store(segment.words, segment.slotWord(slot.number % this.#perSegment) + SLOT_UP_SINCE, nowMs | 0 || 1)
+    }
     // A service may name an address twice; the lease still counts once.
     if (!held.has(slot)) {
       held.add(slot)

@@ -1,10 +1,15 @@
 import { type EndpointState, NOT_ASIDE, type Outcome } from './endpoint.ts'
 import {
   type EndpointSegment,
+  HEALTH_UNHEALTHY,
   SLOT_CHANGES,
   SLOT_FAILS,
+  SLOT_HEALTH,
+  SLOT_LATENCY,
+  SLOT_LATENCY_AT,
   SLOT_MARK,
   SLOT_PENALTY,
+  SLOT_UP_SINCE,
   SLOT_WINDOW_AT,
   TALLY_FAILURES,
   TALLY_IN_FLIGHT,
@@ -14,6 +19,18 @@ import type { ChangeCount } from './picker.ts'
 
 /** When failures put an endpoint aside; null is never. */
 export type Ejection = { readonly maxFails: number; readonly failTimeoutMs: number } | null
+
+/**
+ * How response times are averaged; null is not at all. A sample counts for less as it ages, by e in each `decayMs`. `peak`: one above
+ * the estimate replaces it at once, so that it rises fast and falls slowly.
+ */
+export type LatencyTracking = { readonly kind: 'mean' | 'peak'; readonly decayMs: number } | null
+
+export interface EndpointStateOptions {
+  readonly weight: number
+  readonly ejection: Ejection
+  readonly latency: LatencyTracking
+}
 
 /**
  * A mark is 0 while the endpoint is in normal use. Otherwise its low two bits say which of these it is, and the other thirty say
@@ -35,6 +52,10 @@ const MAX_SKEW_MS = 600_000
 /** Half the range of a mark's time, less the skew: about six days. */
 const MAX_FAIL_TIMEOUT_MS = 2 ** 29 - 1 - MAX_SKEW_MS
 
+/** From then on, when an endpoint was added makes no difference to anything. */
+const LONG_AGO_MS = 2 ** 30
+const MIN_LATENCY_MS = 0.001
+
 function createMark(nowMs: number, kind: number): number {
   return (nowMs << 2) | kind
 }
@@ -42,6 +63,12 @@ function createMark(nowMs: number, kind: number): number {
 /** Milliseconds since the mark, from -2^29 to 2^29. */
 function markAgeMs(mark: number, nowMs: number): number {
   return ((nowMs << 2) - (mark & ~3)) >> 2
+}
+
+/** Whether a mark was made after this moment; every mark of today and no other is believed. */
+export function isMarkAfter(mark: number, nowMs: number): boolean {
+  const ageMs = markAgeMs(mark, nowMs)
+  return ageMs < 0 && ageMs > -MAX_SKEW_MS
 }
 
 /** The words of a service that all its endpoints share. */
@@ -89,8 +116,13 @@ export class SharedEndpointState implements EndpointState {
   readonly #failTimeoutMs: number
   readonly #penaltyStep: number
   readonly #maxPenalty: number
+  readonly #latency: number
+  /** 0 when latencies are not kept. */
+  readonly #decayMs: number
+  readonly #isPeak: boolean
 
-  constructor(segment: EndpointSegment, localSlot: number, worker: number, changes: ServiceChanges, weight: number, ejection: Ejection) {
+  constructor(segment: EndpointSegment, localSlot: number, worker: number, changes: ServiceChanges, options: EndpointStateOptions) {
+    const { weight, ejection, latency } = options
     this.#segment = segment
     this.#words = segment.words
     this.#doubles = segment.doubles
@@ -104,6 +136,9 @@ export class SharedEndpointState implements EndpointState {
     this.#failTimeoutMs = ejection === null ? 0 : Math.min(Math.max(1, ejection.failTimeoutMs), MAX_FAIL_TIMEOUT_MS)
     this.#penaltyStep = this.#maxFails === 0 ? 0 : Math.ceil(weight / this.#maxFails)
     this.#maxPenalty = Math.max(0, Math.ceil(weight) - 1)
+    this.#latency = this.#slot / 2
+    this.#decayMs = latency === null ? 0 : latency.decayMs
+    this.#isPeak = latency?.kind === 'peak'
     if (this.#maxFails > 0) this.#lowerPenalty()
   }
 
@@ -118,6 +153,7 @@ export class SharedEndpointState implements EndpointState {
   }
 
   asideMs(nowMs: number): number {
+    if (this.#isUnhealthy()) return Number.POSITIVE_INFINITY
     const mark = Atomics.load(this.#words, this.#slot + SLOT_MARK)
     return mark === 0 || this.#maxFails === 0 ? NOT_ASIDE : this.#waitMs(mark, nowMs)
   }
@@ -127,9 +163,29 @@ export class SharedEndpointState implements EndpointState {
   }
 
   admit(nowMs: number): boolean {
+    if (this.#isUnhealthy()) return false
     const mark = Atomics.load(this.#words, this.#slot + SLOT_MARK)
     if (mark === 0 || this.#maxFails === 0) return true
     return this.#waitMs(mark, nowMs) === 0 && this.#swapMark(mark, createMark(nowMs, TRIAL))
+  }
+
+  upForMs(nowMs: number): number {
+    const index = this.#slot + SLOT_UP_SINCE
+    const since = Atomics.load(this.#words, index)
+    if (since === 0) return Number.POSITIVE_INFINITY
+    const ageMs = (nowMs - since) | 0
+    if (ageMs >= 0 && ageMs < LONG_AGO_MS) return ageMs
+    if (ageMs < 0 && ageMs > -MAX_SKEW_MS) return 0
+    // Forgotten before the modulus comes round and makes it look new again.
+    Atomics.compareExchange(this.#words, index, since, 0)
+    return Number.POSITIVE_INFINITY
+  }
+
+  latencyMs(nowMs: number): number {
+    if (this.#decayMs === 0) return 0
+    const estimateMs = this.#doubles[this.#latency + SLOT_LATENCY]!
+    const ageMs = nowMs - this.#doubles[this.#latency + SLOT_LATENCY_AT]!
+    return estimateMs === 0 || ageMs <= 0 ? estimateMs : estimateMs * Math.exp(-ageMs / this.#decayMs)
   }
 
   begin(): void {
@@ -137,22 +193,44 @@ export class SharedEndpointState implements EndpointState {
     this.#doubles[this.#totals + TALLY_REQUESTS]! += 1
   }
 
-  end(outcome: Outcome, nowMs: number): void {
+  end(outcome: Outcome, nowMs: number, latencyMs = -1): void {
     Atomics.sub(this.#words, this.#tally + TALLY_IN_FLIGHT, 1)
+    if (latencyMs >= 0 && this.#decayMs > 0 && outcome !== 'neutral') this.#observe(latencyMs, nowMs, outcome === 'failure')
     if (outcome === 'failure') {
       this.#doubles[this.#totals + TALLY_FAILURES]! += 1
       if (this.#maxFails > 0) this.#onFailure(nowMs)
     } else if (outcome === 'success' && this.#maxFails > 0) {
-      this.#onSuccess()
+      this.#onSuccess(nowMs)
     }
   }
 
-  #onSuccess(): void {
+  /**
+   * Workers that report in the same instant may overwrite each other's sample: the estimate is one of many samples, and none of them
+   * is worth a lock.
+   */
+  #observe(sampleMs: number, nowMs: number, isFailure: boolean): void {
+    const at = this.#latency
+    const estimateMs = this.#doubles[at + SLOT_LATENCY]!
+    const ageMs = Math.max(0, nowMs - this.#doubles[at + SLOT_LATENCY_AT]!)
+    const kept = estimateMs === 0 ? 0 : Math.exp(-ageMs / this.#decayMs)
+    const isAbove = sampleMs > estimateMs * kept
+    if (isFailure && !isAbove) return
+    // 0 would say that nothing is known.
+    this.#doubles[at + SLOT_LATENCY] = Math.max(MIN_LATENCY_MS, isAbove && this.#isPeak ? sampleMs : estimateMs * kept + sampleMs * (1 - kept))
+    this.#doubles[at + SLOT_LATENCY_AT] = nowMs
+  }
+
+  #isUnhealthy(): boolean {
+    return Atomics.load(this.#words, this.#slot + SLOT_HEALTH) === HEALTH_UNHEALTHY
+  }
+
+  #onSuccess(nowMs: number): void {
     const mark = Atomics.load(this.#words, this.#slot + SLOT_MARK)
     if (mark !== 0) {
       if ((mark & 3) !== TRIAL) return
       // Counted from zero before anybody may see the endpoint in normal use.
       Atomics.store(this.#words, this.#slot + SLOT_FAILS, 0)
+      Atomics.store(this.#words, this.#slot + SLOT_UP_SINCE, nowMs | 0 || 1)
       if (!this.#swapMark(mark, 0)) return
     } else if (Atomics.load(this.#words, this.#slot + SLOT_FAILS) !== 0) {
       Atomics.store(this.#words, this.#slot + SLOT_FAILS, 0)

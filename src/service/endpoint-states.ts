@@ -1,5 +1,5 @@
 import { EndpointSegment } from './endpoint-segment.ts'
-import { type Ejection, ServiceChanges, SharedEndpointState } from './endpoint-state.ts'
+import { type Ejection, type LatencyTracking, ServiceChanges, SharedEndpointState } from './endpoint-state.ts'
 
 /** Where a service's own shared words are found among the slots of its endpoints: no endpoint has an empty address. */
 export const SERVICE_SLOT = ''
@@ -36,9 +36,9 @@ export class EndpointStates {
   }
 
   /** Throws when the layout has no slot for the address: the main thread gives every endpoint one before workers hear of it. */
-  state(service: string, address: string, weight: number, ejection: Ejection): SharedEndpointState {
+  state(service: string, address: string, weight: number, ejection: Ejection, latency: LatencyTracking = null): SharedEndpointState {
     const [segment, localSlot] = this.#locate(service, address)
-    return new SharedEndpointState(segment, localSlot, this.#worker, this.changes(service), weight, ejection)
+    return new SharedEndpointState(segment, localSlot, this.#worker, this.changes(service), { weight, ejection, latency })
   }
 
   changes(service: string): ServiceChanges {

@@ -10,6 +10,8 @@ export interface Endpoint {
   readonly port: number
   /** Relative share of the traffic. 0 is drained: never picked. */
   readonly weight: number
+  /** The tier of the `first` balancer: lower is used first. */
+  readonly priority: number
   readonly tags: Readonly<Record<string, string>>
   readonly state: EndpointState
 }
@@ -29,21 +31,34 @@ export interface EndpointState {
   readonly inFlight: number
   /** The configured weight less what recent failures took away: between 1 (0 when the weight is 0) and the weight. */
   readonly effectiveWeight: number
-  /** Milliseconds until the endpoint may be tried again, 0 when it may be tried now, NOT_ASIDE when it is in normal use. */
+  /**
+   * Milliseconds until the endpoint may be tried again, 0 when it may be tried now, NOT_ASIDE when it is in normal use. Infinity while
+   * active checks say it is unhealthy: then only they bring it back.
+   */
   asideMs(nowMs: number): number
-  /** False while the endpoint is put aside (passive failures now; active health later). One atomic load. Claims nothing. */
+  /** False while the endpoint is put aside by failures, or unhealthy by active checks. Two atomic loads. Claims nothing. */
   isAvailable(nowMs: number): boolean
   /**
    * A picker calls this on an endpoint that was put aside and may be tried again: true for exactly one caller over all workers in
-   * each failTimeout. Always true for an endpoint in normal use, always false for one that still has to wait.
+   * each failTimeout. Always true for an endpoint in normal use, always false for one that still has to wait or is unhealthy.
    */
   admit(nowMs: number): boolean
+  /** Milliseconds since the endpoint was added or came back from being put aside; Infinity when that is long ago. For slow start. */
+  upForMs(nowMs: number): number
+  /**
+   * The estimated response time, over all workers. It sinks towards 0 while nothing is heard, so that an endpoint that was slow is
+   * asked again. 0: nothing is known, or nobody asked for it to be kept.
+   */
+  latencyMs(nowMs: number): number
   begin(): void
-  /** A request ended. Call exactly once for each `begin`. */
-  end(outcome: Outcome, nowMs: number): void
+  /**
+   * A request ended. Call exactly once for each `begin`. `latencyMs` is the time from sending it to the head of the response; leave
+   * it out when there was no response to wait for. Of a failure it can only raise the estimate: failing fast is not being fast.
+   */
+  end(outcome: Outcome, nowMs: number, latencyMs?: number): void
 }
 
 export function createEndpoint(config: EndpointConfig, state: EndpointState): Endpoint {
-  const { address, host, port, weight, tags } = config
-  return Object.freeze({ address, host, port, weight, tags, state })
+  const { address, host, port, weight, priority = 0, tags } = config
+  return Object.freeze({ address, host, port, weight, priority, tags, state })
 }

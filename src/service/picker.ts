@@ -20,13 +20,24 @@ export interface PickContext {
   readonly tried: readonly Endpoint[] | null
   /** The time of this attempt, so that no clock is read for each endpoint. The clock of `EndpointState`. */
   readonly nowMs: number
+  /**
+   * What balancing by key goes by. Null or absent: the request has none, and the endpoint is drawn at random. The three keys are
+   * read from the request once, before its first pick (`Service.keys`).
+   */
+  readonly hashKey?: string | null
+  /** The value of the sticky cookie as the client sent it. Null or absent: a new session. */
+  readonly stickyKey?: string | null
+  /** The subset of endpoints that is asked for. Null or absent: none in particular. */
+  readonly subsetKey?: string | null
 }
 
+/** `empty`: no endpoint has a weight above 0. `empty-subset`: none of the subset that is asked for. */
 export type Pick =
   | { readonly kind: 'endpoint'; readonly endpoint: Endpoint }
-  | { readonly kind: 'none'; readonly reason: 'empty' | 'unavailable' }
+  | { readonly kind: 'none'; readonly reason: 'empty' | 'empty-subset' | 'unavailable' }
 
 export const NO_ENDPOINTS: Pick = { kind: 'none', reason: 'empty' }
+export const EMPTY_SUBSET: Pick = { kind: 'none', reason: 'empty-subset' }
 export const NONE_AVAILABLE: Pick = { kind: 'none', reason: 'unavailable' }
 
 /**
@@ -45,4 +56,8 @@ export interface PickerOptions {
   startOffset?: number
   /** The picker this one replaces; a balancer of the same kind continues where it stood. Default null. */
   previous?: Picker | null
+  /** How long the weight of a new or recovered endpoint rises from a tenth to all of it. Default 0: at once. */
+  slowStartMs?: number
+  /** When less than this share of the endpoints is in normal use, all of them are used. Default 0: only when none is. */
+  panicRatio?: number
 }

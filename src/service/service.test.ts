@@ -23,6 +23,7 @@ function config(endpoints: EndpointConfig[], change: Partial<ServiceConfig> = {}
     balance: { algorithm: 'round-robin' },
     pool: { idleTimeoutMs: 90_000, connectTimeoutMs: 1000, maxConnections: 1024, maxPending: 1024, pendingTimeoutMs: 1000 },
     timeouts: { requestMs: 15_000, perTryMs: null, idleMs: 60_000 },
+    health: null,
     ejection: { maxFails: 3, failTimeoutMs: 10_000 },
     ...change,
   }

@@ -353,7 +353,7 @@ export class Http1Connection extends Timed implements WireOwner, UpstreamConnect
 
   onDrain(): void {
     const attempt = this.#attempt
-    if (attempt !== null && !this.#requestDone) this.#options.events.onDrain(attempt)
+    if (attempt !== null) this.#options.events.onDrain(attempt)
   }
 
   onClose(error: Error | null): void {

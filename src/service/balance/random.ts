@@ -13,7 +13,7 @@ class RandomPicker implements Picker {
   readonly #random: Random
 
   constructor(endpoints: readonly Endpoint[], options: PickerOptions) {
-    this.#usable = new UsableEndpoints(endpoints, options.changes)
+    this.#usable = new UsableEndpoints(endpoints, options)
     this.#random = options.random
   }
 

@@ -33,7 +33,7 @@ export class RoundRobinPicker implements Picker {
   #skip: number
 
   constructor(endpoints: readonly Endpoint[], options: PickerOptions) {
-    this.#usable = new UsableEndpoints(endpoints, options.changes)
+    this.#usable = new UsableEndpoints(endpoints, options)
     this.#current = new Float64Array(endpoints.length)
     this.#skip = options.startOffset ?? 0
     if (options.previous instanceof RoundRobinPicker) this.#continueFrom(options.previous)

@@ -1,8 +1,16 @@
 import { type Endpoint, NOT_ASIDE } from '../endpoint.ts'
-import type { ChangeCount, Pick, PickContext } from '../picker.ts'
+import type { ChangeCount, Pick, PickContext, PickerOptions } from '../picker.ts'
 
 /** What `refresh` returns when this pick is an ordinary one. */
 export const NO_TRIAL = -1
+
+/** The part of its weight with which slow start begins. */
+const FIRST_RATIO = 0.1
+/** In how many steps the weight rises: each makes every balancer's tables anew. */
+const RAMP_STEPS = 20
+
+/** What `UsableEndpoints` needs of a picker's options. */
+export type AvailabilityOptions = Omit<PickerOptions, 'random' | 'startOffset' | 'previous'>
 
 /** By address, because a rebuilt service has new Endpoint objects for the same addresses. */
 export function isTried(tried: readonly Endpoint[], endpoint: Endpoint): boolean {
@@ -19,7 +27,10 @@ export class UsableEndpoints {
   readonly endpoints: readonly Endpoint[]
   /** The answer for each endpoint, made once so that a pick allocates nothing. */
   readonly picks: readonly Pick[]
-  /** Effective weight of each endpoint that may be chosen, 0 for all others. When all are put aside: the configured weights of all. */
+  /**
+   * Effective weight of each endpoint that may be chosen (less what slow start holds back), 0 for all others. When too few are in
+   * normal use (`panicRatio`): the configured weights of all.
+   */
   readonly weights: Float64Array
   /** The indexes with a weight above 0: the first `upCount` entries. `upCount` is 0 only when every configured weight is 0. */
   readonly up: Int32Array
@@ -30,30 +41,37 @@ export class UsableEndpoints {
   /** Rises whenever `weights` changed: then a balancer makes its own tables anew. */
   revision = 0
 
-  readonly #configured: Float64Array
+  /** Weights above 0 as configured: what the tables of balancing by key are made from, because they must not follow every failure. */
+  readonly configured: Float64Array
   readonly #fresh: Float64Array
   readonly #changes: ChangeCount
   #seenCount = 0
   /** When the first of the endpoints put aside may be tried. At the start: at once, so that the first pick reads the state. */
   #nextTrialMs = Number.NEGATIVE_INFINITY
+  /** When the states must be read again though nothing has been announced: for the next trial, or the next step of a slow start. */
+  #nextReadMs = Number.NEGATIVE_INFINITY
+  readonly #slowStartMs: number
+  readonly #panicRatio: number
 
-  constructor(endpoints: readonly Endpoint[], changes: ChangeCount) {
+  constructor(endpoints: readonly Endpoint[], options: AvailabilityOptions) {
     this.endpoints = endpoints
     this.picks = endpoints.map((endpoint): Pick => Object.freeze({ kind: 'endpoint', endpoint }))
     this.weights = new Float64Array(endpoints.length)
     this.up = new Int32Array(endpoints.length)
-    this.#configured = Float64Array.from(endpoints, (endpoint) => Math.max(0, endpoint.weight))
+    this.configured = Float64Array.from(endpoints, (endpoint) => Math.max(0, endpoint.weight))
     this.#fresh = new Float64Array(endpoints.length)
-    this.#changes = changes
+    this.#changes = options.changes
+    this.#slowStartMs = options.slowStartMs ?? 0
+    this.#panicRatio = options.panicRatio ?? 0
   }
 
   /** Call first in every pick. Returns the index of the endpoint this very request is to try out, or NO_TRIAL. */
   refresh(context: PickContext): number {
     const count = this.#changes.count
-    if (count === this.#seenCount && context.nowMs < this.#nextTrialMs) return NO_TRIAL
+    if (count === this.#seenCount && context.nowMs < this.#nextReadMs) return NO_TRIAL
     // Noted before the state is read: a change that comes in between is seen next time.
     this.#seenCount = count
-    this.#nextTrialMs = this.#readStates(context.nowMs)
+    this.#readStates(context.nowMs)
     this.#adopt()
     return context.nowMs < this.#nextTrialMs ? NO_TRIAL : this.#claimTrial(context)
   }
@@ -64,25 +82,38 @@ export class UsableEndpoints {
     return false
   }
 
-  /** Fills `#fresh` and returns when the next trial is due. */
-  #readStates(nowMs: number): number {
-    const { endpoints } = this
+  /** Fills `#fresh` and finds out when it must be done again. */
+  #readStates(nowMs: number): void {
+    const { endpoints, configured } = this
     let nextTrialMs = Number.POSITIVE_INFINITY
-    let anyUp = false
+    let isRising = false
+    let total = 0
+    let up = 0
     for (let i = 0; i < endpoints.length; i++) {
       this.#fresh[i] = 0
-      if (this.#configured[i] === 0) continue
+      if (configured[i] === 0) continue
+      total++
       const { state } = endpoints[i]!
       const asideMs = state.asideMs(nowMs)
       if (asideMs === NOT_ASIDE) {
-        this.#fresh[i] = state.effectiveWeight
-        anyUp = true
+        const ratio = this.#slowStartMs === 0 ? 1 : this.#rampRatio(state.upForMs(nowMs))
+        this.#fresh[i] = state.effectiveWeight * ratio
+        if (ratio < 1) isRising = true
+        up++
       } else if (nowMs + asideMs < nextTrialMs) {
         nextTrialMs = nowMs + asideMs
       }
     }
-    if (!anyUp) this.#fresh.set(this.#configured)
-    return nextTrialMs
+    if (up === 0 || up < total * this.#panicRatio) this.#fresh.set(configured)
+    this.#nextTrialMs = nextTrialMs
+    this.#nextReadMs = isRising ? Math.min(nextTrialMs, nowMs + this.#slowStartMs / RAMP_STEPS) : nextTrialMs
+  }
+
+  /** The part of its weight an endpoint has this long after it was added or came back: from a tenth in a straight line to all. */
+  #rampRatio(upForMs: number): number {
+    if (upForMs >= this.#slowStartMs) return 1
+    const step = Math.floor((upForMs / this.#slowStartMs) * RAMP_STEPS) / RAMP_STEPS
+    return FIRST_RATIO + (1 - FIRST_RATIO) * step
   }
 
   #adopt(): void {
@@ -115,7 +146,7 @@ export class UsableEndpoints {
     const { tried, nowMs } = context
     if (tried !== null && this.hasUntried(tried)) return NO_TRIAL
     for (let i = 0; i < this.endpoints.length; i++) {
-      if (this.#configured[i] === 0) continue
+      if (this.configured[i] === 0) continue
       const endpoint = this.endpoints[i]!
       if (tried !== null && isTried(tried, endpoint)) continue
       if (endpoint.state.asideMs(nowMs) === 0 && endpoint.state.admit(nowMs)) return i

@@ -87,7 +87,7 @@ test('a request under way is answered, the idle connections are closed, and nobo
   await waitFor('the request at the upstream', () => held.length === 1)
   const exit = sluice.stop()
   await waitFor('not ready', async () => (await fetch(`${sluice.adminUrl}/readyz`)).status === 503)
-  assert.match(await (await fetch(`${sluice.adminUrl}/readyz`)).text(), /"code":"draining"/)
+  assert.match(await (await fetch(`${sluice.adminUrl}/readyz`)).text(), /"code": "draining"/)
   assert.equal((await fetch(`${sluice.adminUrl}/healthz`)).status, 200)
   assert.equal(await idle.untilEnded(), 'fin')
   await assert.rejects(rawRequest(sluice.port(), GET), { code: 'ECONNREFUSED' })

@@ -1,0 +1,127 @@
+/** `services.<name>.health`: how the endpoints of a service are checked by the gateway itself. */
+import { z } from 'zod'
+import { type Parsed, parseEndpointAddress, parseHeaderValue } from './scalar.ts'
+import { integer, oneOrMany, pattern, positiveDuration, strict, text } from './schema-kit.ts'
+import type { HealthCheckConfig, HealthConfig, StatusRange } from './types.ts'
+
+const CHECK_PATH_EXPECTED = 'expected a path that starts with "/", such as /healthz or /status?full=1'
+
+/** The target of the check's request: path and query, as they stand in the request line. */
+function parseCheckPath(value: string): Parsed<string> {
+  return /^\/[\x21\x22\x24-\x7e]*$/.test(value) && value.length <= 2048 ? { value } : { problem: CHECK_PATH_EXPECTED }
+}
+
+const checkPath = text(CHECK_PATH_EXPECTED, parseCheckPath)
+
+const STATUS_EXPECTED = 'expected a status such as 200 or a range such as "200-299"'
+
+/** Only final statuses: a 1xx answer is never the end of a check. */
+function parseStatusRange(value: string): Parsed<StatusRange> {
+  const match = /^([2-5]\d\d)(?:-([2-5]\d\d))?$/.exec(value)
+  if (match === null) return { problem: STATUS_EXPECTED }
+  const from = Number(match[1])
+  const to = Number(match[2] ?? match[1])
+  return from <= to ? { value: { from, to } } : { problem: `${STATUS_EXPECTED}, the lower one first` }
+}
+
+const status = z.union([text(STATUS_EXPECTED, parseStatusRange), integer(200, 599).transform((code) => ({ from: code, to: code }))], {
+  error: STATUS_EXPECTED,
+})
+
+const MATCH_EXPECTED = 'expected text the body must contain, or { regex: pattern }'
+
+const bodyMatch = z.union(
+  [
+    text(MATCH_EXPECTED, (value) => (value === '' ? { problem: MATCH_EXPECTED } : { value: { test: 'contains' as const, text: value } })),
+    strict({ regex: pattern.describe('A pattern looked for in the body.') }).transform((o) => ({ test: 'regex' as const, pattern: o.regex })),
+  ],
+  { error: MATCH_EXPECTED },
+)
+
+const HOST_FIELD_EXPECTED = 'expected a host name such as users.internal, with a port if need be'
+
+function parseHostField(value: string): Parsed<string> {
+  const hasPort = /:\d+$/.test(value) && !value.endsWith(']')
+  return 'value' in parseEndpointAddress(hasPort ? value : `${value}:80`) ? parseHeaderValue(value) : { problem: HOST_FIELD_EXPECTED }
+}
+
+const METHODS = ['GET', 'HEAD'] as const
+
+const OK_STATUSES: StatusRange[] = [{ from: 200, to: 399 }]
+
+const httpCheck = z.union(
+  [
+    checkPath.transform((path): HealthCheckConfig => ({ kind: 'http', path, method: 'GET', host: null, statuses: OK_STATUSES, match: null })),
+    strict({
+      path: checkPath.describe('What is asked for: path and query.'),
+      method: z.enum(METHODS).default('GET').describe('`GET` or `HEAD`.'),
+      host: text(HOST_FIELD_EXPECTED, parseHostField)
+        .nullable()
+        .prefault(null)
+        .describe("The `Host` of the check; null: the service's `hostHeader` when that is a name, otherwise the address of the endpoint."),
+      status: oneOrMany(status, `${STATUS_EXPECTED}, or a list of them`)
+        .prefault('200-399')
+        .describe('Statuses that pass: `200`, `"200-299"`, or a list. Redirects are not followed.'),
+      match: bodyMatch
+        .nullable()
+        .prefault(null)
+        .describe('What the first 64 KiB of the body must contain: text, or `{ regex }`. null: the body does not matter.'),
+    }).transform((o, context): HealthCheckConfig => {
+      if (o.method === 'HEAD' && o.match !== null) {
+        const message = 'the answer to HEAD has no body; check with GET, or without match'
+        context.addIssue({ code: 'custom', path: ['match'], message })
+      }
+      return { kind: 'http', path: o.path, method: o.method, host: o.host, statuses: o.status, match: o.match }
+    }),
+  ],
+  { error: `${CHECK_PATH_EXPECTED}, or { path, method, host, status, match }` },
+)
+
+const KINDS = 'http: /path (a request) or tcp: true (a connection)'
+
+const DEFAULT_DOWN_INTERVAL_MS = 1000
+const DEFAULT_TIMEOUT_MS = 2000
+
+/** The keys are described in docs/health.md with what follows from them. */
+export const healthSchema = strict({
+  http: httpCheck.optional().describe('Check by an HTTP request: its path, or a map. One of `http` and `tcp` is needed.'),
+  tcp: z
+    .literal(true, { error: 'expected true; leave tcp out to check in another way' })
+    .optional()
+    .describe('Check by opening a connection, which is closed again at once.'),
+  port: integer(1, 65_535).nullable().default(null).describe('The port that is checked; null: the port of the endpoint.'),
+  interval: positiveDuration.prefault('5s').describe('Time from one check of an endpoint to the next, give or take a tenth.'),
+  downInterval: positiveDuration
+    .optional()
+    .describe('The same while the endpoint is down or not yet known. Default 1s, or `interval` when that is shorter.'),
+  timeout: positiveDuration
+    .optional()
+    .describe('How long one check may take; not longer than `interval`. Default 2s, or `interval` when that is shorter.'),
+  unhealthyAfter: integer(1, 1000).default(2).describe('Failed checks in a row after which an endpoint gets no more requests.'),
+  healthyAfter: integer(1, 1000).default(1).describe('Passed checks in a row after which it gets requests again.'),
+  startUnhealthy: z
+    .boolean({ error: 'expected true or false' })
+    .default(false)
+    .describe('Whether an endpoint that is new gets requests only once it has passed. false: at once, until it fails.'),
+}).transform((o, context): HealthConfig => {
+  const check: HealthCheckConfig = o.http ?? { kind: 'tcp' }
+  if (o.http !== undefined && o.tcp !== undefined) {
+    context.addIssue({ code: 'custom', path: ['tcp'], message: `found http and tcp; a health check is exactly one of ${KINDS}` })
+  } else if (o.http === undefined && o.tcp === undefined) {
+    context.addIssue({ code: 'custom', path: [], message: `says not how to check; give exactly one of ${KINDS}` })
+  }
+  if (o.timeout !== undefined && o.timeout > o.interval) {
+    const message = `a check may not take longer than the interval of ${o.interval / 1000}s; shorten the timeout or lengthen the interval`
+    context.addIssue({ code: 'custom', path: ['timeout'], message })
+  }
+  return {
+    check,
+    port: o.port,
+    intervalMs: o.interval,
+    downIntervalMs: o.downInterval ?? Math.min(DEFAULT_DOWN_INTERVAL_MS, o.interval),
+    timeoutMs: o.timeout ?? Math.min(DEFAULT_TIMEOUT_MS, o.interval),
+    unhealthyAfter: o.unhealthyAfter,
+    healthyAfter: o.healthyAfter,
+    startUnhealthy: o.startUnhealthy,
+  }
+})

@@ -1,0 +1,29 @@
+import type { HealthConfig } from '../../config/types.ts'
+
+/** One endpoint to be checked, complete. */
+export interface ProbeTarget {
+  readonly service: string
+  readonly address: string
+  readonly host: string
+  /** The port of the check, which may be another than that of the endpoint. */
+  readonly port: number
+  /** `Host` of a check by HTTP. */
+  readonly hostHeader: string
+  readonly health: HealthConfig
+}
+
+/** `inconclusive`: the check failed on our side (no descriptor, no port, no resolver) and says nothing about the endpoint. */
+export type ProbeOutcome = { readonly result: 'pass' } | { readonly result: 'fail' | 'inconclusive'; readonly error: string }
+
+export const PASSED: ProbeOutcome = { result: 'pass' }
+
+/** A check that is under way. */
+export interface RunningProbe {
+  /** What it waits for, as in "while connecting". */
+  readonly stage: string
+  /** Frees everything at once; `done` is not called any more. */
+  cancel(): void
+}
+
+/** Starts one check; calls `done` once, later. It never ends by itself when nothing happens: the caller keeps the time. */
+export type StartProbe = (target: ProbeTarget, done: (outcome: ProbeOutcome) => void) => RunningProbe
