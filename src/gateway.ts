@@ -1,9 +1,11 @@
 import { createServer } from 'node:net'
 import { Worker } from 'node:worker_threads'
 import { type AdminServer, createAdminServer } from './admin/server.ts'
+import { describeServices } from './admin/services.ts'
 import type { AdminSource, Readiness, ReloadResult, WorkerInfo } from './admin/source.ts'
-import { systemClock } from './base/clock.ts'
+import { systemClock, systemRandom } from './base/clock.ts'
 import { SharedCounts } from './base/shared-counts.ts'
+import { TimerWheel } from './base/timers.ts'
 import { diffConfig } from './config/diff.ts'
 import type { ConfigProblem, LoadResult } from './config/load.ts'
 import type { AddressConfig, GatewayConfig, ListenerConfig } from './config/types.ts'
@@ -14,6 +16,7 @@ import { METRICS } from './observe/names.ts'
 import { createProcessMetrics } from './observe/process-metrics.ts'
 import { formatPrometheus } from './observe/prometheus.ts'
 import { type EndpointStateLease, EndpointStateStore } from './service/endpoint-state-store.ts'
+import { HealthChecks } from './service/health/health-checks.ts'
 import type { FromWorker, PrepareMessage, ToWorker, WorkerStart } from './worker-protocol.ts'
 
 /**
@@ -45,6 +48,8 @@ const MAX_LISTENER_ROWS = 1024
 const RESPAWN_DELAY_MS = 100
 const RESPAWN_MAX_DELAY_MS = 10_000
 const RESPAWN_FORGIVEN_MS = 60_000
+/** How late a health check or its timeout may come. */
+const HEALTH_TICK_MS = 50
 /** What is added to the drain time before a worker that does not answer is ended by force. */
 const DRAIN_MARGIN_MS = 2000
 /**
@@ -88,6 +93,7 @@ class RunningGateway implements Gateway {
   readonly #options: StartGatewayOptions
   readonly #metrics = new MetricsStore()
   readonly #states: EndpointStateStore
+  readonly #health: HealthChecks
   readonly #connections: SharedCounts
   readonly #handles: WorkerHandle[] = []
   /** Row of each listener in `#connections`, by address: see `rowKey`. */
@@ -112,6 +118,14 @@ class RunningGateway implements Gateway {
     this.#module = options.config.module
     const { workers } = this.#config
     this.#states = new EndpointStateStore({ workers })
+    this.#health = new HealthChecks({
+      clock: systemClock,
+      random: systemRandom,
+      wheel: new TimerWheel(systemClock, { tickMs: HEALTH_TICK_MS }),
+      states: this.#states,
+      metrics: this.#metrics,
+      log: options.log,
+    })
     this.#connections = SharedCounts.create(MAX_LISTENER_ROWS, workers)
     this.#stoppedPromise = new Promise((resolve) => {
       this.#resolveStopped = resolve
@@ -143,6 +157,7 @@ class RunningGateway implements Gateway {
     this.#generation = 1
     this.#retain(this.#config)
     await assertPortsFree(Object.values(this.#config.listeners).map((listener) => listener.address))
+    this.#health.update(this.#config.services)
     // The first worker finds out which ports are bound and whether they can be; the others share them.
     for (let index = 0; index < this.#config.workers; index++) {
       const handle = this.#spawn(index)
@@ -240,6 +255,7 @@ class RunningGateway implements Gateway {
       return problem
     }
     await Promise.all(live.map((handle) => this.#commit(handle)))
+    this.#health.update(config.services)
     before.lease?.release(systemClock.now())
     for (const name of this.#ports.keys()) if (config.listeners[name] === undefined) this.#ports.delete(name)
     this.#noteGeneration()
@@ -266,6 +282,7 @@ class RunningGateway implements Gateway {
 
   #retain(config: GatewayConfig): void {
     this.#lease = this.#states.retain(Object.values(config.services), systemClock.now())
+    this.#health.expect(config.services)
     for (const listener of Object.values(config.listeners)) {
       const key = rowKey(listener)
       if (this.#rows.has(key)) continue
@@ -378,7 +395,9 @@ class RunningGateway implements Gateway {
       module: this.#module,
       env: { ...process.env },
       ports: Object.fromEntries(this.#ports),
-      rows: Object.fromEntries(Object.values(this.#config.listeners).map((listener) => [listener.name, this.#rows.get(rowKey(listener)) ?? 0])),
+      rows: Object.fromEntries(
+        Object.values(this.#config.listeners).map((listener) => [listener.name, this.#rows.get(rowKey(listener)) ?? 0]),
+      ),
     }
     const { generation } = message
     const answer = await this.#ask(
@@ -454,6 +473,12 @@ class RunningGateway implements Gateway {
       version: () => ({ version: this.#options.version, node: process.versions.node }),
       reload: () => this.reload(),
       workers: () => this.#handles.map(({ index, state, restarts, generation }) => ({ id: index, state, restarts, generation })),
+      services: () =>
+        describeServices({
+          services: Object.values(this.#config.services),
+          statistics: this.#states.statistics(),
+          healthOf: (service, address) => this.#health.describe(service, address),
+        }),
     }
   }
 
@@ -497,6 +522,7 @@ class RunningGateway implements Gateway {
   /** Ends everything at once. */
   async terminate(): Promise<void> {
     this.#stopping ??= Promise.resolve()
+    this.#health.stop()
     await Promise.all(this.#handles.map((handle) => handle.thread.terminate()))
     await this.#admin?.close()
   }

@@ -19,6 +19,7 @@ const SOURCE: AdminSource = {
   version: () => ({ version: '1.2.3', node: '24.0.0' }),
   reload: async () => ({ ok: true, generation: 2, changed: true }),
   workers: () => [{ id: 0, state: 'listening', restarts: 0, generation: 1 }],
+  services: () => [],
 }
 
 async function start(source: Partial<AdminSource> = {}, token: string | null = null, log = silentLog) {
@@ -62,12 +63,13 @@ describe('admin resources', () => {
     assert.equal(metrics.body, SOURCE.metricsText())
     assert.deepEqual(JSON.parse((await call(port, '/version?x=1')).body), { version: '1.2.3', node: '24.0.0' })
     assert.deepEqual(JSON.parse((await call(port, '/workers')).body), { workers: SOURCE.workers() })
+    assert.deepEqual(JSON.parse((await call(port, '/services')).body), { services: [] })
   })
 
   it('are listed on the index page', async () => {
     const { port } = await start()
     const { body, headers } = await call(port, '/')
-    for (const path of ['/healthz', '/readyz', '/metrics', '/version', '/config', '/reload', '/workers'])
+    for (const path of ['/healthz', '/readyz', '/metrics', '/version', '/config', '/reload', '/workers', '/services'])
       assert.ok(body.includes(` ${path} `), path)
     assert.equal(headers['content-type'], 'text/plain; charset=utf-8')
     assert.equal(headers['x-content-type-options'], 'nosniff')

@@ -1,4 +1,5 @@
 import type { ConfigProblem } from '../config/problem.ts'
+import type { ServiceInfo } from './services.ts'
 
 /** What the admin listener asks of the running gateway. gateway.ts provides it; nothing here reaches into the data path. */
 export interface AdminSource {
@@ -11,6 +12,7 @@ export interface AdminSource {
   /** Reads the configuration again and applies it. Problems in it are the result, not an exception. */
   reload(): Promise<ReloadResult>
   workers(): readonly WorkerInfo[]
+  services(): readonly ServiceInfo[]
 }
 
 /** Whether new traffic should be sent here; `detail` is a sentence for people. */

@@ -23,7 +23,6 @@ export const ADAPTIVE_THROTTLE_DEFAULTS: AdaptiveThrottleConfig = { windowMs: 30
 
 const LAST_BAD = 0
 const LAST_PASS = 1
-const OPENINGS = 2
 const WINDOW = 16
 
 const TOTAL = 0
@@ -98,8 +97,7 @@ export class AdaptiveThrottle implements Breaker {
     const totals = this.#window.sum(nowMs)
     const failures = totals[FAILURES]!
     const requests = totals[ACCEPTS]! + failures
-    const openings = Atomics.load(this.#words, this.#at + OPENINGS)
-    return { state, requests, failures, slow: 0, errorPercent: errorPercent(failures, requests), openings }
+    return { state, requests, failures, slow: 0, errorPercent: errorPercent(failures, requests), openings: 0 }
   }
 
   /** One thread wins in each `passEveryMs`. */

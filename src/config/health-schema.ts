@@ -33,7 +33,10 @@ const MATCH_EXPECTED = 'expected text the body must contain, or { regex: pattern
 const bodyMatch = z.union(
   [
     text(MATCH_EXPECTED, (value) => (value === '' ? { problem: MATCH_EXPECTED } : { value: { test: 'contains' as const, text: value } })),
-    strict({ regex: pattern.describe('A pattern looked for in the body.') }).transform((o) => ({ test: 'regex' as const, pattern: o.regex })),
+    strict({ regex: pattern.describe('A pattern looked for in the body.') }).transform((o) => ({
+      test: 'regex' as const,
+      pattern: o.regex,
+    })),
   ],
   { error: MATCH_EXPECTED },
 )
@@ -51,7 +54,9 @@ const OK_STATUSES: StatusRange[] = [{ from: 200, to: 399 }]
 
 const httpCheck = z.union(
   [
-    checkPath.transform((path): HealthCheckConfig => ({ kind: 'http', path, method: 'GET', host: null, statuses: OK_STATUSES, match: null })),
+    checkPath.transform(
+      (path): HealthCheckConfig => ({ kind: 'http', path, method: 'GET', host: null, statuses: OK_STATUSES, match: null }),
+    ),
     strict({
       path: checkPath.describe('What is asked for: path and query.'),
       method: z.enum(METHODS).default('GET').describe('`GET` or `HEAD`.'),

@@ -1,10 +1,11 @@
 /** `services.<name>`: a named set of endpoints and how requests reach them. */
 import { z } from 'zod'
+import { balance } from './balance-schema.ts'
 import { healthSchema } from './health-schema.ts'
 import { ENDPOINT_EXPECTED, isHostName, type Parsed, parseEndpointAddress, parseHeaderValue } from './scalar.ts'
 import { duration, integer, orNull, positiveDuration, strict, text } from './schema-kit.ts'
 import { suggest } from './suggest.ts'
-import type { BalanceConfig, EndpointConfig, ServiceConfig } from './types.ts'
+import type { EndpointConfig, ServiceConfig } from './types.ts'
 
 const endpointAddress = text(ENDPOINT_EXPECTED, parseEndpointAddress, {
   id: 'EndpointAddress',
@@ -20,24 +21,19 @@ const endpoint = z.union(
     strict({
       address: endpointAddress.describe('The address of the endpoint, as `host:port`.'),
       weight: integer(0, 10_000).default(1).describe(WEIGHT),
+      priority: integer(0, 1000).default(0).describe('The tier of the endpoint, for the balancer `first`: lower is used first.'),
       tags: z
         .record(z.string(), z.string({ error: 'expected text' }))
         .default({})
         .describe('Free names and values about the endpoint.'),
-    }).transform((o): EndpointConfig => ({ ...o.address, weight: o.weight, tags: o.tags })),
+    }).transform((o): EndpointConfig => ({
+      ...o.address,
+      weight: o.weight,
+      ...(o.priority === 0 ? {} : { priority: o.priority }),
+      tags: o.tags,
+    })),
   ],
-  { error: `${ENDPOINT_EXPECTED}, or { address, weight, tags }` },
-)
-
-const ALGORITHMS = ['round-robin', 'random', 'weighted-random'] as const
-const algorithm = z.enum(ALGORITHMS)
-
-const balance = z.union(
-  [
-    algorithm.transform((name): BalanceConfig => ({ algorithm: name })),
-    strict({ algorithm: algorithm.describe('`round-robin` (smooth weighted), `random` (equal shares) or `weighted-random`.') }),
-  ],
-  { error: `expected one of ${ALGORITHMS.join(', ')}, or { algorithm }` },
+  { error: `${ENDPOINT_EXPECTED}, or { address, weight, priority, tags }` },
 )
 
 const HOST_HEADER_EXPECTED = 'expected preserve, endpoint, or a host name'
@@ -96,7 +92,7 @@ export const serviceSchema = strict({
     .describe('The `Host` the service sees: `preserve` (the one of the client), `endpoint` (the address of the endpoint), or a host name.'),
   balance: balance
     .prefault('round-robin')
-    .describe('How an endpoint is chosen: `round-robin` (smooth weighted), `random` (equal shares) or `weighted-random`.'),
+    .describe('How an endpoint is chosen: an algorithm that needs no settings, or a map.'),
   pool: pool.prefault({}).describe('Connections to each endpoint.'),
   timeouts: timeouts.prefault({}).describe('How long the service may take.'),
   health: orNull(healthSchema)

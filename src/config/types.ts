@@ -95,6 +95,8 @@ export interface EndpointConfig {
   host: string
   port: number
   weight: number
+  /** The tier of the `first` balancer, lower first. Left out: 0. */
+  priority?: number
   tags: Record<string, string>
 }
 
@@ -152,7 +154,53 @@ export interface StatusRange {
   to: number
 }
 
-export type BalanceConfig = { algorithm: 'random' } | { algorithm: 'weighted-random' } | { algorithm: 'round-robin' }
+export type BalanceConfig = AlgorithmConfig & BalanceOptionsConfig
+
+export type AlgorithmConfig =
+  | { algorithm: 'random' }
+  | { algorithm: 'weighted-random' }
+  | { algorithm: 'round-robin' }
+  | { algorithm: 'least-request'; choices: number | 'all' }
+  | { algorithm: 'least-connections' }
+  | { algorithm: 'fastest-response'; decayMs: number }
+  | { algorithm: 'peak-ewma'; decayMs: number }
+  | { algorithm: 'consistent-hash'; on: KeyConfig; hash: 'fnv1a' | 'crc32'; virtualNodes: number; loadFactor: number | null }
+  | { algorithm: 'maglev'; on: KeyConfig }
+  | { algorithm: 'rendezvous'; on: KeyConfig }
+  | { algorithm: 'first'; spilloverRatio: number }
+
+/** What goes with every algorithm. A key that is left out is off. */
+export interface BalanceOptionsConfig {
+  sticky?: StickyConfig
+  subset?: SubsetConfig
+  /** How long the weight of a new or recovered endpoint rises from a tenth to all of it. */
+  slowStartMs?: number
+  /** When less than this share of the endpoints is in normal use, all of them are used. From 0 to 1. */
+  panicRatio?: number
+}
+
+export interface StickyConfig {
+  cookie: string
+  /** null: until the browser is closed. */
+  ttlMs: number | null
+}
+
+export interface SubsetConfig {
+  /** The tag whose value splits the endpoints. */
+  key: string
+  from: KeyConfig
+  /** For a request that asks for a subset without endpoints. `default`: those without the tag. */
+  fallback: 'any' | 'none' | 'default'
+  /** For a request that asks for no subset. */
+  absent: 'any' | 'none' | 'default'
+}
+
+/** Where in a request a key is found. Header names are lower case. */
+export type KeyConfig = KeySourceConfig | { from: 'template'; parts: KeyPartConfig[] }
+
+export type KeySourceConfig = { from: 'header' | 'cookie' | 'query'; name: string } | { from: 'client-ip' } | { from: 'path' }
+
+export type KeyPartConfig = KeySourceConfig | { from: 'text'; text: string }
 
 export interface PoolConfig {
   idleTimeoutMs: number

@@ -3,7 +3,7 @@ import type { HistogramScale, MetricType } from './metrics-types.ts'
 /**
  * Every metric Sluice has, in one table. docs/metrics.md is made from it and a test holds both together. Names use base units
  * and end in `_total` when they only grow; every label has a bounded set of values: names from the configuration, codes from a
- * table, never a path or an address. A name is never reused with another meaning.
+ * table, never a path or the address of a client. A name is never reused with another meaning.
  */
 export interface MetricDefinition {
   readonly name: string
@@ -74,6 +74,24 @@ export const METRICS = {
     type: 'gauge',
     labels: ['service', 'state'],
     help: 'Connections to endpoints, by state: idle in the pool, or busy.',
+  },
+  healthChecks: {
+    name: 'sluice_health_checks_total',
+    type: 'counter',
+    labels: ['service', 'result'],
+    help: 'Active health checks, by result: pass, fail, or inconclusive (the gateway itself could not make the check).',
+  },
+  healthCheckDuration: {
+    name: 'sluice_health_check_duration_seconds',
+    type: 'histogram',
+    labels: ['service'],
+    help: 'Time from sending an active health check to its end.',
+  },
+  endpointHealth: {
+    name: 'sluice_endpoint_health',
+    type: 'gauge',
+    labels: ['service', 'endpoint'],
+    help: 'What active health checks say of an endpoint: 1 healthy, 0 unhealthy, -1 not known yet. Only for services that have them.',
   },
   connectionsOpen: {
     name: 'sluice_connections_open',

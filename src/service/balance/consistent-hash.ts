@@ -85,15 +85,16 @@ class ConsistentHashPicker implements Picker {
 
   #findBelowBound(hash: number, owner: number, loads: LoadBound): number {
     const keyed = this.#keyed
-    loads.readSome(keyed.usable.upCount)
+    const { weights, totalWeight } = keyed.usable
+    loads.readSome()
+    if (!loads.isFull(owner, weights, totalWeight)) return owner
     let index = owner
-    // The last one left is not asked whether it is full.
     for (let left = keyed.countIn(); left > 1; left--) {
-      if (!loads.isFull(index, keyed.usable.weights, keyed.usable.totalWeight)) return index
       keyed.leaveOut(index)
       index = this.#find(hash)
+      if (!loads.isFull(index, weights, totalWeight)) return index
     }
-    return loads.isFull(index, keyed.usable.weights, keyed.usable.totalWeight) ? owner : index
+    return owner
   }
 }
 
@@ -114,8 +115,8 @@ class LoadBound {
     this.#factor = factor
   }
 
-  readSome(upCount: number): void {
-    for (let n = Math.min(READ_EACH_PICK, upCount); n > 0; n--) {
+  readSome(): void {
+    for (let n = 0; n < READ_EACH_PICK; n++) {
       this.#read(this.#next)
       this.#next = this.#next + 1 === this.#loads.length ? 0 : this.#next + 1
     }

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { createSeededRandom } from '../../base/clock.ts'
-import { createEndpoint, type Endpoint } from '../endpoint.ts'
-import type { Ejection } from '../endpoint-state.ts'
+import type { EndpointConfig } from '../../config/types.ts'
+import { createEndpoint, type Endpoint, type Outcome } from '../endpoint.ts'
+import type { Ejection, LatencyTracking } from '../endpoint-state.ts'
 import { EndpointStateStore } from '../endpoint-state-store.ts'
 import { EndpointStates } from '../endpoint-states.ts'
 import type { ChangeCount, PickContext, Picker, PickerOptions } from '../picker.ts'
@@ -14,6 +15,20 @@ export const EJECTION: Exclude<Ejection, null> = { maxFails: 3, failTimeoutMs: 1
 export class TestContext implements PickContext {
   tried: Endpoint[] | null = null
   nowMs = START_MS
+  hashKey: string | null = null
+  stickyKey: string | null = null
+  subsetKey: string | null = null
+}
+
+/** A context of which every pick sees another hash key. */
+export class KeyedContext implements PickContext {
+  tried: Endpoint[] | null = null
+  nowMs = START_MS
+  #count = 0
+
+  get hashKey(): string {
+    return `key${this.#count++}`
+  }
 }
 
 export interface EndpointFixture {
@@ -23,25 +38,30 @@ export interface EndpointFixture {
 }
 
 /** Real endpoints on real shared memory: 127.0.0.1:2003, 2004 and so on, one for each weight. */
-export function createEndpoints(weights: readonly number[], ejection: Ejection = EJECTION): EndpointFixture {
+export function createEndpoints(
+  weights: readonly number[],
+  ejection: Ejection = EJECTION,
+  latency: LatencyTracking = null,
+  change: (i: number) => Partial<EndpointConfig> = () => ({}),
+): EndpointFixture {
   const configs = weights.map((weight, i) => {
     const port = 2003 + i
-    return { address: `127.0.0.1:${port}`, host: '127.0.0.1', port, weight, tags: {} }
+    return { address: `127.0.0.1:${port}`, host: '127.0.0.1', port, weight, tags: {}, ...change(i) }
   })
   const store = new EndpointStateStore({ workers: 2 })
   const { layout } = store.retain([{ name: 'users', endpoints: configs }], START_MS)
   const states = new EndpointStates(layout, 0)
   return {
-    endpoints: configs.map((config) => createEndpoint(config, states.state('users', config.address, config.weight, ejection))),
+    endpoints: configs.map((config) => createEndpoint(config, states.state('users', config.address, config.weight, ejection, latency))),
     changes: states.changes('users'),
     store,
   }
 }
 
-export function report(endpoint: Endpoint | undefined, outcome: 'success' | 'failure' | 'neutral', nowMs: number): void {
+export function report(endpoint: Endpoint | undefined, outcome: Outcome, nowMs: number, latencyMs?: number): void {
   assert(endpoint !== undefined)
   endpoint.state.begin()
-  endpoint.state.end(outcome, nowMs)
+  endpoint.state.end(outcome, nowMs, latencyMs)
 }
 
 export function putAside(endpoint: Endpoint | undefined, nowMs: number): void {
@@ -83,6 +103,10 @@ export function bytesPerCall(run: () => void): number {
 export interface PickerTraits {
   /** How picks spread while every endpoint is in normal use. */
   spread: 'weight' | 'equal'
+  /** The largest difference from the share expected. Default 0.01. */
+  tolerance?: number
+  /** What the picks are made with. Default a TestContext, which has no key. */
+  createContext?: () => TestContext | KeyedContext
 }
 
 /** What every balancer must do, whatever else it does. `create` is its factory. */
@@ -94,8 +118,9 @@ export function describePicker(
   function setUp(weights: readonly number[], random = createSeededRandom(1)) {
     const fixture = createEndpoints(weights)
     const picker = create(fixture.endpoints, { random, changes: fixture.changes })
-    return { ...fixture, picker, context: new TestContext() }
+    return { ...fixture, picker, context: traits.createContext?.() ?? new TestContext() }
   }
+  const tolerance = traits.tolerance ?? 0.01
 
   describe(`${name} keeps the picker contract`, () => {
     it('finds no endpoint in an empty set', () => {
@@ -220,7 +245,7 @@ export function describePicker(
       weights.forEach((weight, i) => {
         const share = (counts.get(`127.0.0.1:${2003 + i}`) ?? 0) / 100_000
         const expected = traits.spread === 'equal' ? 1 / weights.length : weight / 10
-        assert(Math.abs(share - expected) < 0.01, `endpoint ${i} got ${share}, expected ${expected}`)
+        assert(Math.abs(share - expected) < tolerance, `endpoint ${i} got ${share}, expected ${expected}`)
       })
     })
 
@@ -229,7 +254,7 @@ export function describePicker(
       putAside(endpoints[2], context.nowMs)
       const counts = countPicks(picker, context, 30_000)
       assert.equal(counts.size, 3)
-      for (const [address, count] of counts) assert(Math.abs(count - 10_000) < 500, `${address} ${count}`)
+      for (const [address, count] of counts) assert(Math.abs(count - 10_000) < 30_000 * Math.max(tolerance, 1 / 60), `${address} ${count}`)
     })
 
     it('spreads what is left when a request has tried one endpoint', () => {
@@ -237,7 +262,7 @@ export function describePicker(
       const { picker, context, endpoints } = setUp(weights)
       context.tried = [endpoints[0]!]
       const share = (countPicks(picker, context, 30_000).get('127.0.0.1:2004') ?? 0) / 30_000
-      assert(Math.abs(share - (traits.spread === 'equal' ? 1 / 2 : 2 / 3)) < 0.01, `${share}`)
+      assert(Math.abs(share - (traits.spread === 'equal' ? 1 / 2 : 2 / 3)) < tolerance, `${share}`)
     })
 
     it('always answers with an endpoint of the set while failures, successes and time pass at random', () => {
@@ -258,7 +283,9 @@ export function describePicker(
 
     it('allocates nothing', () => {
       // A constant, because the seeded generator keeps its state in a number on the heap.
-      const { picker, context, endpoints } = setUp([1, 2, 3, 2, 1], () => 0.6)
+      const { picker, endpoints } = setUp([1, 2, 3, 2, 1], () => 0.6)
+      const context = new TestContext()
+      if (traits.createContext !== undefined) context.hashKey = 'somebody'
       const first = bytesPerCall(() => picker.pick(context))
       context.tried = [endpoints[1]!]
       const retried = bytesPerCall(() => picker.pick(context))

@@ -19,6 +19,8 @@ export interface ProbeReport {
 export interface CheckedEndpoint {
   readonly target: ProbeTarget
   readonly health: Health
+  /** When `health` became what it is, on the clock's monotonic scale. */
+  readonly sinceMs: number
   /** The last check; null before the first has ended. */
   readonly last: ProbeReport | null
   readonly passedInARow: number
@@ -80,7 +82,7 @@ export class Prober {
       const key = keyOf(target.service, target.address)
       gone.delete(key)
       const entry = this.#entries.get(key)
-      if (entry === undefined) this.#add(key, new Entry(this, target, healthOfNew(target)))
+      if (entry === undefined) this.#add(key, new Entry(this, target, healthOfNew(target), this.#options.clock.now()))
       else if (!isDeepStrictEqual(entry.target, target)) this.#retarget(entry, target)
     }
     for (const key of gone) {
@@ -182,7 +184,7 @@ export class Prober {
     const error = outcome.result === 'pass' ? null : outcome.error
     const report: ProbeReport = { result: outcome.result, error, startedMs: run.startedMs, durationMs: nowMs - run.startedMs }
     entry.last = report
-    if (outcome.result !== 'inconclusive') entry.judge.record(outcome.result === 'pass', entry.target.health)
+    if (outcome.result !== 'inconclusive' && entry.judge.record(outcome.result === 'pass', entry.target.health)) entry.sinceMs = nowMs
     entry.dueMs = Math.max(nowMs, entry.dueMs + this.#pauseMs(entry))
     this.#options.wheel.arm(entry, entry.dueMs)
     this.#options.events.onReport(entry, report, before)
@@ -212,6 +214,7 @@ interface Run {
 class Entry extends Timed implements CheckedEndpoint {
   target: ProbeTarget
   readonly judge: Judge
+  sinceMs: number
   last: ProbeReport | null = null
   run: Run | null = null
   /** When the next check is to start, or the one under way was to. */
@@ -219,10 +222,11 @@ class Entry extends Timed implements CheckedEndpoint {
   isPaceSet = false
   readonly #prober: Prober
 
-  constructor(prober: Prober, target: ProbeTarget, health: Health) {
+  constructor(prober: Prober, target: ProbeTarget, health: Health, nowMs: number) {
     super()
     this.#prober = prober
     this.target = target
+    this.sinceMs = nowMs
     this.judge = new Judge(health)
   }
 
