@@ -16,6 +16,7 @@ import { METRICS } from './observe/names.ts'
 import { createProcessMetrics } from './observe/process-metrics.ts'
 import { formatPrometheus } from './observe/prometheus.ts'
 import { type EndpointStateLease, EndpointStateStore } from './service/endpoint-state-store.ts'
+import { type GovernanceLease, GovernanceStore } from './service/governance.ts'
 import { HealthChecks } from './service/health/health-checks.ts'
 import type { FromWorker, PrepareMessage, ToWorker, WorkerStart } from './worker-protocol.ts'
 
@@ -70,6 +71,18 @@ export async function startGateway(options: StartGatewayOptions): Promise<Gatewa
   return gateway
 }
 
+/** The shared memory one configuration uses. */
+interface StateLease {
+  readonly endpoints: EndpointStateLease
+  readonly governance: GovernanceLease
+}
+
+function releaseState(lease: StateLease | null): void {
+  const nowMs = systemClock.now()
+  lease?.endpoints.release(nowMs)
+  lease?.governance.release(nowMs)
+}
+
 interface WorkerHandle {
   readonly index: number
   thread: Worker
@@ -93,6 +106,7 @@ class RunningGateway implements Gateway {
   readonly #options: StartGatewayOptions
   readonly #metrics = new MetricsStore()
   readonly #states: EndpointStateStore
+  readonly #governance: GovernanceStore
   readonly #health: HealthChecks
   readonly #connections: SharedCounts
   readonly #handles: WorkerHandle[] = []
@@ -103,7 +117,7 @@ class RunningGateway implements Gateway {
   #resolveStopped: () => void = () => undefined
   #config: GatewayConfig
   #module: string | null
-  #lease: EndpointStateLease | null = null
+  #lease: StateLease | null = null
   #generation = 0
   #admin: AdminServer | null = null
   #adminAddress: string | null = null
@@ -118,6 +132,7 @@ class RunningGateway implements Gateway {
     this.#module = options.config.module
     const { workers } = this.#config
     this.#states = new EndpointStateStore({ workers })
+    this.#governance = new GovernanceStore(workers)
     this.#health = new HealthChecks({
       clock: systemClock,
       random: systemRandom,
@@ -245,7 +260,7 @@ class RunningGateway implements Gateway {
     }
     if (problem !== null) {
       for (const handle of live) this.#send(handle, { type: 'rollback', generation: this.#generation })
-      ;(this.#lease as EndpointStateLease | null)?.release(systemClock.now())
+      releaseState(this.#lease)
       this.#config = before.config
       this.#module = before.module
       this.#lease = before.lease
@@ -256,7 +271,7 @@ class RunningGateway implements Gateway {
     }
     await Promise.all(live.map((handle) => this.#commit(handle)))
     this.#health.update(config.services)
-    before.lease?.release(systemClock.now())
+    releaseState(before.lease)
     for (const name of this.#ports.keys()) if (config.listeners[name] === undefined) this.#ports.delete(name)
     this.#noteGeneration()
     if (adminChanged) {
@@ -281,7 +296,9 @@ class RunningGateway implements Gateway {
   }
 
   #retain(config: GatewayConfig): void {
-    this.#lease = this.#states.retain(Object.values(config.services), systemClock.now())
+    const services = Object.values(config.services)
+    const nowMs = systemClock.now()
+    this.#lease = { endpoints: this.#states.retain(services, nowMs), governance: this.#governance.retain(services, nowMs) }
     this.#health.expect(config.services)
     for (const listener of Object.values(config.listeners)) {
       const key = rowKey(listener)
@@ -300,15 +317,9 @@ class RunningGateway implements Gateway {
   // ---- workers ----
 
   #spawn(index: number): WorkerHandle {
-    const start: WorkerStart = { worker: index, workers: this.#config.workers, connections: this.#connections.buffer }
-    const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
-    const thread = new Worker(new URL(`./worker.${extension}`, import.meta.url), {
-      workerData: start,
-      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
-    })
     const handle: WorkerHandle = {
       index,
-      thread,
+      thread: this.#startThread(index),
       metrics: this.#metrics.attach(),
       state: 'starting',
       generation: null,
@@ -319,6 +330,15 @@ class RunningGateway implements Gateway {
     }
     this.#watch(handle)
     return handle
+  }
+
+  #startThread(index: number): Worker {
+    const start: WorkerStart = { worker: index, workers: this.#config.workers, connections: this.#connections.buffer }
+    const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
+    return new Worker(new URL(`./worker.${extension}`, import.meta.url), {
+      workerData: start,
+      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
+    })
   }
 
   #watch(handle: WorkerHandle): void {
@@ -342,6 +362,7 @@ class RunningGateway implements Gateway {
     handle.metrics.release()
     for (const question of handle.asked) question.resolve(null)
     this.#states.resetWorker(handle.index)
+    this.#governance.resetWorker(handle.index)
     this.#connections.clearWorker(handle.index)
     const wasServing = handle.state === 'listening'
     handle.state = 'stopped'
@@ -358,10 +379,8 @@ class RunningGateway implements Gateway {
     setTimeout(() => {
       void this.#enqueue(async () => {
         if (this.#stopping !== null) return
-        const fresh = this.#spawn(handle.index)
-        handle.thread = fresh.thread
-        handle.thread.removeAllListeners()
-        handle.metrics = fresh.metrics
+        handle.thread = this.#startThread(handle.index)
+        handle.metrics = this.#metrics.attach()
         handle.state = 'starting'
         handle.startedMs = systemClock.now()
         handle.restarts++
@@ -391,7 +410,8 @@ class RunningGateway implements Gateway {
       type: 'prepare',
       generation: this.#generation,
       config: this.#config,
-      layout: (this.#lease as EndpointStateLease).layout,
+      layout: (this.#lease as StateLease).endpoints.layout,
+      governance: (this.#lease as StateLease).governance.layout,
       module: this.#module,
       env: { ...process.env },
       ports: Object.fromEntries(this.#ports),

@@ -2,6 +2,7 @@ import type { GatewayConfig } from './config/types.ts'
 import type { LogFields, LogLevel } from './observe/log.ts'
 import type { MetricsAnnouncement } from './observe/series.ts'
 import type { EndpointStateLayout } from './service/endpoint-states.ts'
+import type { GovernanceLayout } from './service/governance.ts'
 
 /** What the main thread and its workers say to each other. A configuration reaches all workers in two steps, or none. */
 
@@ -19,6 +20,7 @@ export interface PrepareMessage {
   generation: number
   config: GatewayConfig
   layout: EndpointStateLayout
+  governance: GovernanceLayout
   /** File URL to import custom filters from, or null. */
   module: string | null
   env: Record<string, string | undefined>

@@ -20,6 +20,7 @@ import type { ListenerRuntime, ProxyContext } from './proxy/runtime.ts'
 import { type FunctionLookup, type PreparedSnapshot, SnapshotBuilder } from './proxy/snapshot.ts'
 import { createRouteTable } from './route/table.ts'
 import { EndpointStates } from './service/endpoint-states.ts'
+import { Governance } from './service/governance.ts'
 import type { FromWorker, PrepareMessage, ToWorker, WorkerStart } from './worker-protocol.ts'
 
 /** A configuration that is compiled and whose new listeners are bound, waiting for `commit`. */
@@ -107,7 +108,9 @@ class Worker {
       const ports = new Map<string, number>()
       for (const { name, address } of Object.values(config.listeners)) ports.set(name, message.ports[name] ?? address.port)
       // Compiled before any socket is opened: a mistake must show first. Again only when the system chose a port.
-      let prepared = this.#builder.prepare(config, generation, { ports, functions, events: this.#proxy })
+      const governance = new Governance(message.governance, this.#start.worker)
+      const options = { ports, functions, governance, events: this.#proxy }
+      let prepared = this.#builder.prepare(config, generation, options)
       let isPortChosen = false
       for (const { name, address } of Object.values(config.listeners)) {
         const open = this.#openListener(name, address)
@@ -123,7 +126,7 @@ class Worker {
         ports.set(name, port)
         if (port !== wanted) isPortChosen = true
       }
-      if (isPortChosen) prepared = this.#builder.prepare(config, generation, { ports, functions, events: this.#proxy })
+      if (isPortChosen) prepared = this.#builder.prepare(config, generation, options)
       if (this.#isDraining) throw new Error('the worker is draining')
       // A new listener serves from the moment it is bound; nobody knows it yet, and it has a complete snapshot from here on.
       for (const listener of opened) listener.use(prepared.snapshot.listeners.get(listener.listener.name) as ListenerRuntime)
@@ -278,7 +281,12 @@ if (parentPort !== null) {
   const worker = new Worker(workerData as WorkerStart, (message) => port.postMessage(message))
   // A promise that a custom filter lets float must not take the worker and everybody's requests with it.
   process.on('unhandledRejection', (error) => {
-    port.postMessage({ type: 'log', level: 'error', message: 'a promise that nobody waited for was rejected', fields: { error: describe(error) } })
+    port.postMessage({
+      type: 'log',
+      level: 'error',
+      message: 'a promise that nobody waited for was rejected',
+      fields: { error: describe(error) },
+    })
   })
   // One message at a time: a prepare that is still binding must not be overtaken by what follows.
   let last: Promise<void> = Promise.resolve()

@@ -133,6 +133,13 @@ export const ERROR_KINDS = {
     title: 'Service Unavailable',
     doc: 'All connections to the endpoint are busy and the waiting queue is full, or the wait took too long.',
   },
+  breaker_open: {
+    http: 503,
+    source: 'upstream',
+    flag: 'CB',
+    title: 'Service Unavailable',
+    doc: 'The circuit breaker of the service is open: too many requests failed, and it is left alone for a while.',
+  },
   overloaded: {
     http: 503,
     source: 'gateway',

@@ -152,7 +152,8 @@ export class SharedAreas {
 
   /** Throws RangeError when the layout has no place for this worker. */
   constructor(layout: SharedAreaLayout, worker: number) {
-    if (!(worker >= 0 && worker < layout.workers)) throw new RangeError(`worker ${worker} of ${layout.workers} has no place in the shared areas`)
+    if (!(worker >= 0 && worker < layout.workers))
+      throw new RangeError(`worker ${worker} of ${layout.workers} has no place in the shared areas`)
     this.#layout = layout
     this.#worker = worker
     this.#views = layout.segments.map((segment) => new Int32Array(segment))

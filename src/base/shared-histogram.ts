@@ -42,9 +42,10 @@ export class SharedHistogram {
     this.#window = new SharedWindow(area, offset, shapeOf(buckets), windowMs)
   }
 
-  record(durationMs: number, nowMs: number): void {
+  /** `era`: as in SharedWindow; another one begins anew. */
+  record(durationMs: number, nowMs: number, era = 0): void {
     const units = durationMs > 0 ? Math.min(durationMs * UNITS_PER_MS, MAX_UNITS) >>> 0 : 0
-    this.#window.add(indexOf(units), 1, nowMs)
+    this.#window.add(indexOf(units), 1, nowMs, era)
   }
 
   /** Number of the piece of the window `nowMs` lies in. */
@@ -56,8 +57,8 @@ export class SharedHistogram {
    * The duration in milliseconds below which the share `q` (0 to 1) lies, interpolated inside its bucket; -1 with fewer than
    * `minSamples`. Reads all columns: for now and then, not for every request.
    */
-  quantileMs(q: number, nowMs: number, minSamples = 1): number {
-    return quantileOf(this.#window.sum(nowMs), q, minSamples)
+  quantileMs(q: number, nowMs: number, minSamples = 1, era = 0): number {
+    return quantileOf(this.#window.sum(nowMs, era), q, minSamples)
   }
 
   /** The same over the last complete piece of the window. */

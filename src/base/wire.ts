@@ -78,7 +78,7 @@ function onClose(this: WireSocket): void {
 
 /** The TCP handle under an accepted socket. Node's types do not show it. */
 interface WithHandle {
-  _handle: { readonly writeQueueSize?: number } | null
+  _handle: object | null
 }
 
 export class Wire {
@@ -131,7 +131,7 @@ export class Wire {
 
   /** Of those, what is in the write under way: it shrinks as the other side reads. */
   get unsentBytes(): number {
-    return (this.socket as unknown as WithHandle)._handle?.writeQueueSize ?? 0
+    return (this.socket as unknown as { _handle: { readonly writeQueueSize?: number } | null })._handle?.writeQueueSize ?? 0
   }
 
   /** Writes latin1 text. False: stop producing until `onDrain`. */

@@ -24,6 +24,8 @@ export interface CircuitBreakerConfig {
   readonly minRequests: number
   /** Opens when this share of the requests failed, 0 to 1. */
   readonly errorRateRatio: number
+  /** Round the share of errors to whole percent before it is compared, as Hystrix does. Default false. */
+  readonly roundsToPercent?: boolean
   /** A request that took longer is slow; null: none is. */
   readonly slowCallMs: number | null
   /** Opens when this share of the requests was slow, 0 to 1. */
@@ -69,13 +71,14 @@ const FAILURES = 1
 const SLOW = 2
 const WINDOW_SHAPE = { counters: 3 }
 
-/** A probe place: 20 bits of the generation, 10 bits of the round it was taken in, and one of these. 0 is free, too. */
+/** A probe place: 20 bits of the generation, 10 bits of the round it was taken in, and one of these. One of another era is free, too. */
+const FREE = 0
 const TAKEN = 1
 const SUCCEEDED = 2
-const RELEASED = 3
+const FAILED = 3
 const ROUND_MASK = 0x3ff
-const TOKEN_ROUND_MASK = 0x1f
-const TOKEN_GENERATION_MASK = 0x7ffff
+const PLACE_MASK = 0x1f
+const TOKEN_GENERATION_MASK = 0xffff
 
 /** Two quotients that should be equal may differ in the last digit. */
 const EPSILON = 1e-12
@@ -90,9 +93,9 @@ function next(state: number, kind: number): number {
   return ((((state >>> 2) + 1) << 2) | kind) >> 0
 }
 
-/** 19 bits of the generation, 5 of the round, 6 of the place, and a 1 so that no token is 0. Fits a small integer. */
+/** 16 bits of the generation, 10 of the round, 5 of the place, and a 1 so that no token is 0: a small integer, not on the heap. */
 function createToken(state: number, round: number, place: number): number {
-  return (((state >>> 2) & TOKEN_GENERATION_MASK) << 12) | ((round & TOKEN_ROUND_MASK) << 7) | (place << 1) | 1
+  return (((state >>> 2) & TOKEN_GENERATION_MASK) << 16) | ((round & ROUND_MASK) << 6) | (place << 1) | 1
 }
 
 function createPlace(state: number, round: number, kind: number): number {
@@ -138,7 +141,7 @@ export class CircuitBreaker implements Breaker {
 
   record(token: number, outcome: BreakerOutcome, latencyMs: number, nowMs: number): void {
     const state = this.#load(STATE)
-    if (token === REJECTED || token >>> 12 !== ((state >>> 2) & TOKEN_GENERATION_MASK)) return
+    if (token === REJECTED || token >>> 16 !== ((state >>> 2) & TOKEN_GENERATION_MASK)) return
     const kind = state & 3
     if (kind === CLOSED) this.#recordClosed(state, outcome, latencyMs, nowMs)
     else if (kind === HALF_OPEN) this.#recordProbe(state, token, outcome, latencyMs, nowMs)
@@ -193,10 +196,11 @@ export class CircuitBreaker implements Breaker {
     const totals = this.#window.sum(nowMs, era)
     const requests = totals[REQUESTS]!
     if (requests < this.#minRequests) return false
-    const { errorRateRatio, slowRateRatio } = this.#config
+    const { errorRateRatio, slowRateRatio, roundsToPercent } = this.#config
     const failures = totals[FAILURES]!
+    const errorRate = roundsToPercent === true ? errorPercent(failures, requests) / 100 : failures / requests
     const slow = totals[SLOW]!
-    return (failures > 0 && failures / requests >= errorRateRatio - EPSILON) || (slow > 0 && slow / requests >= slowRateRatio - EPSILON)
+    return (failures > 0 && errorRate >= errorRateRatio - EPSILON) || (slow > 0 && slow / requests >= slowRateRatio - EPSILON)
   }
 
   #open(state: number, level: number, nowMs: number): void {
@@ -216,7 +220,7 @@ export class CircuitBreaker implements Breaker {
       const held = Atomics.load(words, index)
       if (isOfEra(held, state)) {
         const kind = held & 3
-        if (kind === SUCCEEDED) continue
+        if (kind === SUCCEEDED || kind === FAILED) continue
         if (kind === TAKEN && ((round - ((held >>> 2) & ROUND_MASK)) & ROUND_MASK) < 2) continue
       }
       const taken = createPlace(state, round, TAKEN)
@@ -231,12 +235,13 @@ export class CircuitBreaker implements Breaker {
 
   #recordProbe(state: number, token: number, outcome: BreakerOutcome, latencyMs: number, nowMs: number): void {
     const words = this.#words
-    const index = this.#at + PROBES + ((token >>> 1) & 0x3f)
+    const index = this.#at + PROBES + ((token >>> 1) & PLACE_MASK)
     const held = Atomics.load(words, index)
-    const isMine = isOfEra(held, state) && (held & 3) === TAKEN && ((held >>> 2) & TOKEN_ROUND_MASK) === ((token >>> 7) & TOKEN_ROUND_MASK)
+    const isMine = isOfEra(held, state) && (held & 3) === TAKEN && ((held >>> 2) & ROUND_MASK) === ((token >>> 6) & ROUND_MASK)
     if (!isMine) return
     const isSuccess = outcome === 'success' && latencyMs <= this.#slowCallMs
-    const kind = isSuccess ? SUCCEEDED : RELEASED
+    // After a failure the place stays taken, or somebody could send one more probe before the state has changed.
+    const kind = outcome === 'neutral' ? FREE : isSuccess ? SUCCEEDED : FAILED
     if (Atomics.compareExchange(words, index, held, (held & ~3) | kind) !== held || outcome === 'neutral') return
     if (!isSuccess) this.#open(state, Math.min(this.#load(LEVEL + this.#phase(state)) + 1, MAX_LEVEL), nowMs)
     else if (this.#haveAllSucceeded(state)) this.#swap(state, next(state, CLOSED))

@@ -92,7 +92,8 @@ export class OutlierEjection {
     let ejected = states.reduce((count, state) => count + (state.untilMs === 0 ? 0 : 1), 0)
     const allowed = maxEjectable(addresses.length, this.#config.maxEjectedRatio)
     const returned = new Set(changes.map(({ endpoint }) => endpoint))
-    for (const { endpoint, cause } of this.#findOutliers(states, samples, returned)) {
+    const outliers = this.#findOutliers(states, samples, returned)
+    for (const { endpoint, cause } of outliers) {
       if (ejected >= allowed) {
         changes.push({ kind: 'kept', endpoint, cause })
         continue
@@ -100,6 +101,7 @@ export class OutlierEjection {
       ejected++
       changes.push({ kind: 'ejected', endpoint, cause, untilMs: this.#eject(states[endpoint]!, nowMs) })
     }
+    this.#forgive(states, outliers, returned)
     // A change of the set may leave only ejected endpoints behind: those that have waited longest come back.
     this.#releaseExcess(states, ejected - allowed, changes)
     return changes
@@ -118,11 +120,17 @@ export class OutlierEjection {
   }
 
   #return(state: Tracked, endpoint: number, nowMs: number, changes: EjectionChange[]): void {
-    if (state.untilMs === 0) {
-      if (state.ejections > 0) state.ejections--
-    } else if (nowMs >= state.untilMs) {
-      state.untilMs = 0
-      changes.push({ kind: 'returned', endpoint })
+    if (state.untilMs === 0 || nowMs < state.untilMs) return
+    state.untilMs = 0
+    changes.push({ kind: 'returned', endpoint })
+  }
+
+  /** An interval in use without being an outlier takes one ejection back. */
+  #forgive(states: readonly Tracked[], outliers: readonly Outlier[], returned: ReadonlySet<number>): void {
+    const bad = new Set(outliers.map(({ endpoint }) => endpoint))
+    for (let i = 0; i < states.length; i++) {
+      const state = states[i]!
+      if (state.untilMs === 0 && state.ejections > 0 && !bad.has(i) && !returned.has(i)) state.ejections--
     }
   }
 

@@ -30,8 +30,8 @@ export function fromHystrix(options: HystrixOptions = {}): CircuitBreakerConfig 
   return {
     windowMs: rollingWindowMs,
     minRequests: Math.max(1, requestVolumeThreshold),
-    // Rounding half up reaches p percent at p - 0.5 percent.
-    errorRateRatio: (errorThresholdPercentage - 0.5) / 100,
+    errorRateRatio: errorThresholdPercentage / 100,
+    roundsToPercent: true,
     slowCallMs: null,
     slowRateRatio: 1,
     openForMs: sleepWindowMs,

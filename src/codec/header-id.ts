@@ -26,6 +26,7 @@ export const HEADER_HTTP2_SETTINGS = 20
 export const HEADER_X_REAL_IP = 21
 export const HEADER_COOKIE = 22
 export const HEADER_DATE = 23
+export const HEADER_RETRY_AFTER = 24
 
 const NAMES: readonly [string, number][] = [
   ['host', HEADER_HOST],
@@ -51,6 +52,7 @@ const NAMES: readonly [string, number][] = [
   ['x-real-ip', HEADER_X_REAL_IP],
   ['cookie', HEADER_COOKIE],
   ['date', HEADER_DATE],
+  ['retry-after', HEADER_RETRY_AFTER],
 ]
 
 /** Names by id. */

@@ -22,8 +22,10 @@ function parseSource(kind: string, name: string): Parsed<KeySourceConfig> | null
     const parsed = parseHeaderName(name)
     return 'problem' in parsed ? parsed : { value: { from: 'header', name: parsed.value } }
   }
-  if (kind === 'cookie') return isToken(name) ? { value: { from: 'cookie', name } } : { problem: 'expected the name of a cookie after cookie:' }
-  if (kind === 'query') return name !== '' ? { value: { from: 'query', name } } : { problem: 'expected the name of a parameter after query:' }
+  if (kind === 'cookie')
+    return isToken(name) ? { value: { from: 'cookie', name } } : { problem: 'expected the name of a cookie after cookie:' }
+  if (kind === 'query')
+    return name !== '' ? { value: { from: 'query', name } } : { problem: 'expected the name of a parameter after query:' }
   return null
 }
 

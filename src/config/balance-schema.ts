@@ -1,8 +1,8 @@
 /** `services.<name>.balance`: how an endpoint is chosen. */
 import { z } from 'zod'
 import { KEY_EXPECTED, parseKey } from './balance-key.ts'
-import { isToken } from './scalar.ts'
 import { percentage } from './percentage.ts'
+import { isToken } from './scalar.ts'
 import { duration, integer, orNull, positiveDuration, strict, text } from './schema-kit.ts'
 import type { AlgorithmConfig, BalanceConfig, BalanceOptionsConfig } from './types.ts'
 
@@ -54,7 +54,10 @@ const sticky = strict({
 const choice = z.enum(['any', 'none', 'default'])
 
 const subset = strict({
-  key: z.string({ error: 'expected the name of a tag' }).min(1, { error: 'expected the name of a tag' }).describe('The tag whose value splits the endpoints into subsets.'),
+  key: z
+    .string({ error: 'expected the name of a tag' })
+    .min(1, { error: 'expected the name of a tag' })
+    .describe('The tag whose value splits the endpoints into subsets.'),
   from: key.describe('Where a request names its subset: as `on`.'),
   fallback: choice
     .default('none')
@@ -123,7 +126,7 @@ function toConfig(o: WrittenBalance, context: z.core.$RefinementCtx): BalanceCon
   }
   const chosen = algorithmConfig(o)
   if (chosen !== null) return { ...chosen, ...optionsConfig(o) }
-  context.addIssue({ code: 'custom', message: needsKey(o.algorithm) })
+  context.addIssue({ code: 'custom', message: needsKey(o.algorithm), path: ['on'] })
   return z.NEVER
 }
 

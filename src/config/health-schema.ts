@@ -11,7 +11,7 @@ function parseCheckPath(value: string): Parsed<string> {
   return /^\/[\x21\x22\x24-\x7e]*$/.test(value) && value.length <= 2048 ? { value } : { problem: CHECK_PATH_EXPECTED }
 }
 
-const checkPath = text(CHECK_PATH_EXPECTED, parseCheckPath)
+const checkPath = text(CHECK_PATH_EXPECTED, parseCheckPath, { pattern: '^/' })
 
 const STATUS_EXPECTED = 'expected a status such as 200 or a range such as "200-299"'
 
@@ -48,6 +48,8 @@ function parseHostField(value: string): Parsed<string> {
   return 'value' in parseEndpointAddress(hasPort ? value : `${value}:80`) ? parseHeaderValue(value) : { problem: HOST_FIELD_EXPECTED }
 }
 
+const hostField = text(HOST_FIELD_EXPECTED, parseHostField, { pattern: '^[^/\\s]+$' })
+
 const METHODS = ['GET', 'HEAD'] as const
 
 const OK_STATUSES: StatusRange[] = [{ from: 200, to: 399 }]
@@ -60,8 +62,8 @@ const httpCheck = z.union(
     strict({
       path: checkPath.describe('What is asked for: path and query.'),
       method: z.enum(METHODS).default('GET').describe('`GET` or `HEAD`.'),
-      host: text(HOST_FIELD_EXPECTED, parseHostField)
-        .nullable()
+      host: z
+        .union([hostField, z.null()], { error: HOST_FIELD_EXPECTED })
         .prefault(null)
         .describe("The `Host` of the check; null: the service's `hostHeader` when that is a name, otherwise the address of the endpoint."),
       status: oneOrMany(status, `${STATUS_EXPECTED}, or a list of them`)
@@ -87,8 +89,7 @@ const KINDS = 'http: /path (a request) or tcp: true (a connection)'
 const DEFAULT_DOWN_INTERVAL_MS = 1000
 const DEFAULT_TIMEOUT_MS = 2000
 
-/** The keys are described in docs/health.md with what follows from them. */
-export const healthSchema = strict({
+const checks = strict({
   http: httpCheck.optional().describe('Check by an HTTP request: its path, or a map. One of `http` and `tcp` is needed.'),
   tcp: z
     .literal(true, { error: 'expected true; leave tcp out to check in another way' })
@@ -113,7 +114,7 @@ export const healthSchema = strict({
   if (o.http !== undefined && o.tcp !== undefined) {
     context.addIssue({ code: 'custom', path: ['tcp'], message: `found http and tcp; a health check is exactly one of ${KINDS}` })
   } else if (o.http === undefined && o.tcp === undefined) {
-    context.addIssue({ code: 'custom', path: [], message: `says not how to check; give exactly one of ${KINDS}` })
+    context.addIssue({ code: 'custom', path: [], message: `does not say how to check; give exactly one of ${KINDS}` })
   }
   if (o.timeout !== undefined && o.timeout > o.interval) {
     const message = `a check may not take longer than the interval of ${o.interval / 1000}s; shorten the timeout or lengthen the interval`
@@ -129,4 +130,9 @@ export const healthSchema = strict({
     healthyAfter: o.healthyAfter,
     startUnhealthy: o.startUnhealthy,
   }
+})
+
+/** The keys and what follows from them: docs/health.md. */
+export const healthSchema = z.union([checks, z.null()], {
+  error: 'expected a map such as { http: /healthz } or { tcp: true }, or null for off',
 })

@@ -75,7 +75,16 @@ test('a service and a route get every default', async () => {
     balance: { algorithm: 'round-robin' },
     pool: { idleTimeoutMs: 90_000, connectTimeoutMs: 1000, maxConnections: 1024, maxPending: 1024, pendingTimeoutMs: 1000 },
     timeouts: { requestMs: 15_000, perTryMs: null, idleMs: 60_000 },
+    health: null,
     ejection: { maxFails: 3, failTimeoutMs: 10_000 },
+    retry: {
+      attempts: 2,
+      on: ['connect-failure', 'refused-stream', 'reset', 'timeout', '503'],
+      budgetRatio: 0.2,
+      nonIdempotent: false,
+      replayBytes: 65_536,
+    },
+    breaker: null,
   })
   assert.deepEqual(config.routes['r'], {
     name: 'r',

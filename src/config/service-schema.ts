@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { balance } from './balance-schema.ts'
 import { healthSchema } from './health-schema.ts'
+import { breakerSchema, retrySchema } from './resilience-schema.ts'
 import { ENDPOINT_EXPECTED, isHostName, type Parsed, parseEndpointAddress, parseHeaderValue } from './scalar.ts'
 import { duration, integer, orNull, positiveDuration, strict, text } from './schema-kit.ts'
 import { suggest } from './suggest.ts'
@@ -26,12 +27,14 @@ const endpoint = z.union(
         .record(z.string(), z.string({ error: 'expected text' }))
         .default({})
         .describe('Free names and values about the endpoint.'),
-    }).transform((o): EndpointConfig => ({
-      ...o.address,
-      weight: o.weight,
-      ...(o.priority === 0 ? {} : { priority: o.priority }),
-      tags: o.tags,
-    })),
+    }).transform(
+      (o): EndpointConfig => ({
+        ...o.address,
+        weight: o.weight,
+        ...(o.priority === 0 ? {} : { priority: o.priority }),
+        tags: o.tags,
+      }),
+    ),
   ],
   { error: `${ENDPOINT_EXPECTED}, or { address, weight, priority, tags }` },
 )
@@ -90,13 +93,17 @@ export const serviceSchema = strict({
   hostHeader: text(HOST_HEADER_EXPECTED, parseHostHeader)
     .prefault('preserve')
     .describe('The `Host` the service sees: `preserve` (the one of the client), `endpoint` (the address of the endpoint), or a host name.'),
-  balance: balance
-    .prefault('round-robin')
-    .describe('How an endpoint is chosen: an algorithm that needs no settings, or a map.'),
+  balance: balance.prefault('round-robin').describe('How an endpoint is chosen: an algorithm that needs no settings, or a map.'),
   pool: pool.prefault({}).describe('Connections to each endpoint.'),
   timeouts: timeouts.prefault({}).describe('How long the service may take.'),
-  health: orNull(healthSchema)
+  health: healthSchema
     .default(null)
     .describe('The gateway checks the endpoints itself, and requests go only to those that pass (docs/health.md); null is off.'),
   ejection: orNull(ejection).prefault({}).describe('Endpoints that fail are put aside for a while; null is off.'),
+  retry: orNull(retrySchema)
+    .prefault({})
+    .describe('Requests that failed and may be repeated are sent again, to another endpoint; null is off.'),
+  breaker: orNull(breakerSchema)
+    .default(null)
+    .describe('When too many requests fail, the service gets none for a while (503), then a few to try it; null is off.'),
 }).transform((o): Omit<ServiceConfig, 'name'> => o)

@@ -117,6 +117,35 @@ export interface ServiceConfig {
   health: HealthConfig | null
   /** Passive failure counting; null is off. */
   ejection: { maxFails: number; failTimeoutMs: number } | null
+  /** Repeating what failed and may be repeated; null is off. */
+  retry: RetryConfig | null
+  /** null is off. */
+  breaker: BreakerConfig | null
+}
+
+export interface RetryConfig {
+  /** With the first one. */
+  attempts: number
+  /** Conditions of retry/policy.ts. */
+  on: string[]
+  /** Share of the requests that may be retries. */
+  budgetRatio: number
+  nonIdempotent: boolean
+  /** Bodies up to this size are kept for another attempt. */
+  replayBytes: number
+}
+
+/** As breaker/circuit-breaker.ts has it. */
+export interface BreakerConfig {
+  windowMs: number
+  minRequests: number
+  errorRateRatio: number
+  slowCallMs: number | null
+  slowRateRatio: number
+  openForMs: number
+  maxOpenForMs: number
+  probes: number
+  probeTimeoutMs: number
 }
 
 export interface HealthConfig {

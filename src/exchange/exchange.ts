@@ -84,8 +84,24 @@ export class Exchange extends Timed implements PickContext {
   /** The Host sent upstream when a filter chose one. */
   upstreamHost: string | null = null
   attempt: Attempt | null = null
+  /** Attempts made, those included that replace a connection which had died unused. */
   attempts = 0
+  /** Attempts that count: as the retry policy sees them. */
+  tries = 0
+  /** Endpoints this request failed on. */
   tried: Endpoint[] | null = null
+  /** What was sent of the request body, kept for another attempt; null when nothing is kept. */
+  replay: Buffer[] | null = null
+  replayBytes = 0
+  /** How much may be kept; 0: nothing, or no more. */
+  replayLimit = 0
+  isFreeRetryUsed = false
+  /** The next attempt has its place in the retry budget already. */
+  isRetryGranted = false
+  /** The response tells gateways before this one not to try again. */
+  isRetryForbidden = false
+  /** For a Retry-After on an error of ours; 0: none of its own. */
+  retryAfterMs = 0
   nowMs: number
 
   // What goes back.
@@ -226,6 +242,12 @@ export class Attempt extends Timed {
   /** The endpoint has begun to answer, be it with an interim response or a part of a head. */
   headReceived = false
   done = false
+  /** Of the response; 0 while there is none. */
+  status = 0
+  /** Of the service's breaker; 0: none. */
+  breakerToken = 0
+  /** Has a place in the retry budget. */
+  holdsBudget = false
   onTimeout: ((attempt: Attempt) => void) | null = null
   /** Waiting for a connection; the pool clears it. */
   waiting: { cancel(attempt: Attempt): void } | null = null

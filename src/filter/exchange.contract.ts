@@ -250,6 +250,8 @@ export class Driver {
         config: { timeouts: { requestMs: 15_000, perTryMs: null, idleMs: 60_000 } },
       },
       metrics: { attempt() {} },
+      retry: null,
+      breaker: null,
       pool: () => ({ acquire: (attempt: Attempt) => this.upstream.send(attempt) }),
     }
   }

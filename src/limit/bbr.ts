@@ -13,7 +13,7 @@ export interface BbrConfig {
   readonly buckets: number
   /** Delay of the event loop at which normal requests begin to be shed. Default 50 ms. */
   readonly maxLoopDelayMs: number
-  /** After the last shed request the bound holds for this long even without delay. Default 1 s. */
+  /** After the last request shed under load the bound holds for this long even without delay. Default 1 s. */
   readonly coolOffMs: number
   /** Loop delay each priority bears, as a multiple of `maxLoopDelayMs`, core first. Default 2, 1, 0.75, 0.5. */
   readonly delayShares?: readonly number[]
@@ -70,13 +70,16 @@ export class BbrLimit {
 
   /** True: the request runs; call `leave` exactly once at its end. */
   tryEnter(priority: number, nowMs: number): boolean {
-    if (this.#isOverloaded(priority, nowMs) && this.#inFlight > 1 && this.#inFlight > this.maxInFlight(nowMs) * this.#boundShares[priority]!) {
-      this.#lastShedAtMs[priority] = nowMs
-      this.#shed++
-      return false
+    const isOverloaded = this.loopDelayMs >= this.#config.maxLoopDelayMs * this.#delayShares[priority]!
+    const isBound = isOverloaded || nowMs - this.#lastShedAtMs[priority]! < this.#config.coolOffMs
+    if (!isBound || this.#inFlight <= 1 || this.#inFlight <= this.maxInFlight(nowMs) * this.#boundShares[priority]!) {
+      this.#inFlight++
+      return true
     }
-    this.#inFlight++
-    return true
+    // Only what is shed under load prolongs the bound, or shedding would keep itself going.
+    if (isOverloaded) this.#lastShedAtMs[priority] = nowMs
+    this.#shed++
+    return false
   }
 
   /** A request ended. `latencyMs`: negative when it did not end well, and so says nothing about what the worker can do. */
@@ -93,11 +96,6 @@ export class BbrLimit {
       this.#bound = bbrBound(this.#latencies.maxCompleteCount(nowMs), this.#latencies.minCompleteMean(nowMs), this.#latencies.bucketMs)
     }
     return this.#bound
-  }
-
-  #isOverloaded(priority: number, nowMs: number): boolean {
-    if (this.loopDelayMs >= this.#config.maxLoopDelayMs * this.#delayShares[priority]!) return true
-    return nowMs - this.#lastShedAtMs[priority]! < this.#config.coolOffMs
   }
 }
 

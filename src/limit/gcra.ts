@@ -58,7 +58,8 @@ export class Gcra {
   /** Throws RangeError on a rate or burst out of range. */
   constructor({ ratePerSecond, burst, originMs }: GcraConfig) {
     if (!(ratePerSecond > 0 && Number.isFinite(ratePerSecond))) throw new RangeError(`rate must be more than 0, not ${ratePerSecond}`)
-    if (!(Number.isInteger(burst) && burst >= 1 && burst <= MAX_BURST)) throw new RangeError(`burst must be 1 to ${MAX_BURST}, not ${burst}`)
+    if (!(Number.isInteger(burst) && burst >= 1 && burst <= MAX_BURST))
+      throw new RangeError(`burst must be 1 to ${MAX_BURST}, not ${burst}`)
     this.burst = burst
     this.ratePerSecond = ratePerSecond
     // A token is a whole number of ticks, so no rounding adds up however many are taken.

@@ -48,6 +48,8 @@ const INTERVAL = 2
 /** Samples still missing in a measurement of minRTT; 0: not measuring. */
 const MEASURING = 3
 const MEASURE_AT = 4
+/** Number of the measurement, so that each begins with an empty histogram. */
+const MEASUREMENT = 5
 const HISTOGRAM = 16
 
 /** The limit and minRTT are kept in thousandths and in microseconds. */
@@ -57,12 +59,14 @@ const MAX_RTT_MS = 2_000_000
 const JITTER_RATIO = 0.15
 /** Intervals in the histogram: the complete one, the current, and one for threads that lag. */
 const BUCKETS = 3
-/** A measurement that finds too few requests ends after this many intervals, with what it has. */
+/** A measurement that finds too few requests ends after this time, with what it has. */
 const MAX_MEASURE_MS = 5000
+/** Longer than any process runs. */
+const EVER_MS = 2 ** 50
 
 /** Words of shared memory one gradient limit takes. */
 export function gradientWords(workers: number): number {
-  return roundUpToLine(HISTOGRAM + sharedHistogramWords(workers, BUCKETS))
+  return roundUpToLine(HISTOGRAM + sharedHistogramWords(workers, BUCKETS) + sharedHistogramWords(workers, 1))
 }
 
 /** The next limit, before its bounds. */
@@ -78,6 +82,8 @@ export class GradientLimit {
   readonly #config: GradientConfig
   readonly #random: Random
   readonly #histogram: SharedHistogram
+  /** Of the measurement of minRTT. */
+  readonly #unloaded: SharedHistogram
 
   constructor(area: SharedArea, config: GradientConfig, random: Random) {
     this.#words = area.words
@@ -85,6 +91,9 @@ export class GradientLimit {
     this.#config = config
     this.#random = random
     this.#histogram = new SharedHistogram(area, HISTOGRAM, config.intervalMs * BUCKETS, BUCKETS)
+    const offset = HISTOGRAM + sharedHistogramWords(area.workers, BUCKETS)
+    // One bucket that holds everything since the era began: whatever time a measurement starts at, it must not be cut in two.
+    this.#unloaded = new SharedHistogram(area, offset, EVER_MS, 1)
   }
 
   /** Requests that may run at the same time now. */
@@ -110,8 +119,7 @@ export class GradientLimit {
     const interval = this.#histogram.pieceAt(nowMs)
     const last = this.#load(INTERVAL)
     if (interval === last || !this.#swap(INTERVAL, last, interval)) return false
-    const isDue = this.#load(MIN_RTT) === 0 || (this.#load(MEASURE_AT) - (nowMs | 0)) >> 0 <= 0
-    if (isDue) this.#startMeasuring(nowMs)
+    if (this.#load(MEASUREMENT) === 0 || this.#leftMs(nowMs) <= 0) this.#startMeasuring(nowMs)
     else this.#recalculate(nowMs)
     return true
   }
@@ -119,7 +127,7 @@ export class GradientLimit {
   #recalculate(nowMs: number): void {
     const { minSamples, minLimit, maxLimit, bufferRatio } = this.#config
     const sampleMs = this.#histogram.previousQuantileMs(0.5, nowMs, minSamples)
-    if (sampleMs < 0) return
+    if (sampleMs < 0 || this.#load(MIN_RTT) === 0) return
     const scaled = this.#load(LIMIT)
     const limit = scaled === 0 ? this.#config.initialLimit : scaled / LIMIT_SCALE
     const next = Math.min(maxLimit, Math.max(minLimit, nextGradientLimit(limit, this.minRttMs, sampleMs, bufferRatio)))
@@ -129,23 +137,34 @@ export class GradientLimit {
   #startMeasuring(nowMs: number): void {
     // The word serves both: when to measure next, and, while measuring, when to stop at the latest.
     Atomics.store(this.#words, this.#at + MEASURE_AT, (nowMs + MAX_MEASURE_MS) | 0)
-    Atomics.store(this.#words, this.#at + MIN_RTT, 0)
+    Atomics.add(this.#words, this.#at + MEASUREMENT, 1)
     Atomics.store(this.#words, this.#at + MEASURING, this.#config.minRttSamples)
   }
 
-  /** The least latency of the measurement is minRTT: what waited in the service from before is in the first samples only. */
   #measure(latencyMs: number, nowMs: number): boolean {
-    const sample = Math.max(1, Math.round(Math.min(latencyMs, MAX_RTT_MS) * RTT_SCALE))
-    for (let held = this.#load(MIN_RTT); held === 0 || sample < held; held = this.#load(MIN_RTT)) {
-      if (this.#swap(MIN_RTT, held, sample)) break
-    }
-    const left = Atomics.sub(this.#words, this.#at + MEASURING, 1)
-    const isOver = left === 1 || ((this.#load(MEASURE_AT) - (nowMs | 0)) | 0) <= 0
-    if (!isOver) return false
+    const measurement = this.#load(MEASUREMENT)
+    const leftMs = this.#leftMs(nowMs)
+    // Requests that began before the limit was lowered waited behind others.
+    if (latencyMs <= MAX_MEASURE_MS - leftMs) {
+      this.#unloaded.record(latencyMs, nowMs, measurement)
+      if (Atomics.sub(this.#words, this.#at + MEASURING, 1) !== 1 && leftMs > 0) return false
+    } else if (leftMs > 0) return false
+    this.#stopMeasuring(measurement, nowMs)
+    return true
+  }
+
+  #stopMeasuring(measurement: number, nowMs: number): void {
+    const minRttMs = this.#unloaded.quantileMs(0.5, nowMs, 1, measurement)
+    // Without a sample the last measurement stays.
+    if (minRttMs >= 0) Atomics.store(this.#words, this.#at + MIN_RTT, Math.max(1, Math.round(Math.min(minRttMs, MAX_RTT_MS) * RTT_SCALE)))
     const spread = 1 + JITTER_RATIO * this.#random()
     Atomics.store(this.#words, this.#at + MEASURE_AT, (nowMs + this.#config.minRttEveryMs * spread) | 0)
     Atomics.store(this.#words, this.#at + MEASURING, 0)
-    return true
+  }
+
+  /** Until the next measurement, or until the end of this one. */
+  #leftMs(nowMs: number): number {
+    return (this.#load(MEASURE_AT) - (nowMs | 0)) | 0
   }
 
   #load(word: number): number {

@@ -1,5 +1,5 @@
 import type { Random } from '../base/clock.ts'
-import { ALLOWED, GONE, Gcra, type TakeResult } from './gcra.ts'
+import { Gcra, GONE, type TakeResult } from './gcra.ts'
 import { KeyHash } from './key-hash.ts'
 
 /**

@@ -82,6 +82,8 @@ export class Http1Downstream extends Timed implements WireOwner, DownstreamStrea
   #keepAlive = true
   #headSent = false
   #isBlocked = false
+  /** `unsentBytes` when the client was last looked at as too slow. */
+  #unsent = 0
 
   #isEnded = false
   #isLingering = false
@@ -132,7 +134,7 @@ export class Http1Downstream extends Timed implements WireOwner, DownstreamStrea
     let at = start
     this.#isConsuming = true
     while (at < end && !this.#isLingering && !this.#isClosed) {
-      if (this.#exchange === null) {
+      if (this.#exchange === null && !this.#isBlocked) {
         at = this.#readHead(bytes, at, end)
         if (at < 0) break
       } else if (!this.#requestDone) {
@@ -229,8 +231,9 @@ export class Http1Downstream extends Timed implements WireOwner, DownstreamStrea
     }
     if (this.#exchange === x && !this.#requestDone) {
       // While the proxy keeps the client waiting, the client is not late.
-      if (this.#isPaused) this.deadlineMs = 0
-      else this.#arm(this.#server.now(), x.listener.config.timeouts.bodyMs)
+      const { bodyMs, sendMs } = x.listener.config.timeouts
+      if (!this.#isPaused) this.#arm(this.#server.now(), bodyMs)
+      else this.#arm(this.#server.now(), this.#isBlocked ? sendMs : 0)
     }
     return position
   }
@@ -359,7 +362,17 @@ export class Http1Downstream extends Timed implements WireOwner, DownstreamStrea
   #block(): void {
     if (this.#isBlocked) return
     this.#isBlocked = true
-    if (this.#requestDone) this.#arm(this.#server.now(), this.#server.listener.config.timeouts.sendMs)
+    this.#unsent = this.#wire.unsentBytes
+    if (this.#requestDone || this.#isPaused) this.#arm(this.#server.now(), this.#server.listener.config.timeouts.sendMs)
+  }
+
+  /** What was written moves, if slowly: the send timeout begins anew. */
+  #isSending(): boolean {
+    const before = this.#unsent
+    this.#unsent = this.#wire.unsentBytes
+    if (this.#unsent === 0 || this.#unsent >= before) return false
+    this.#arm(this.#server.now(), this.#server.listener.config.timeouts.sendMs)
+    return true
   }
 
   onDrain(): void {
@@ -367,8 +380,11 @@ export class Http1Downstream extends Timed implements WireOwner, DownstreamStrea
     this.#isBlocked = false
     const exchange = this.#exchange
     if (exchange !== null) {
-      if (this.#requestDone) this.deadlineMs = 0
+      if (this.#requestDone || this.#isPaused) this.deadlineMs = 0
       this.#server.events.onDrain(exchange)
+    } else if (!this.#isLingering) {
+      this.#armIdle(this.#server.now())
+      if (this.#ahead !== null) this.#readAhead()
     }
   }
 
@@ -379,6 +395,7 @@ export class Http1Downstream extends Timed implements WireOwner, DownstreamStrea
   }
 
   onFinished(x: Exchange): void {
+    const wasPaused = this.#isPaused
     this.#exchange = null
     this.#isPaused = false
     if (x.isRetained) this.#request = new RequestHead()
@@ -388,9 +405,21 @@ export class Http1Downstream extends Timed implements WireOwner, DownstreamStrea
       this.#linger()
       return
     }
+    this.#armIdle(x.nowMs)
+    if (this.#isConsuming) return
+    if (this.#ahead === null) {
+      if (wasPaused) this.#wire.resume()
+    } else if (!this.#isBlocked) {
+      this.#readAhead()
+    }
+  }
+
+  /** Between two responses. A client that does not take what it was sent gets nothing further until it does (`onDrain`). */
+  #armIdle(fromMs: number): void {
+    const { idleMs, sendMs } = this.#server.listener.config.timeouts
+    if (this.#isBlocked) this.#arm(fromMs, sendMs)
     // A response whose head went out before the draining began promised to keep the connection: that ends as an idle one does.
-    this.#arm(x.nowMs, this.#server.isDraining ? DRAIN_IDLE_MS : this.#server.listener.config.timeouts.idleMs)
-    if (!this.#isConsuming && this.#ahead !== null) this.#readAhead()
+    else this.#arm(fromMs, this.#server.isDraining ? DRAIN_IDLE_MS : idleMs)
   }
 
   #readAhead(): void {
@@ -412,9 +441,21 @@ export class Http1Downstream extends Timed implements WireOwner, DownstreamStrea
     this.#partialHead = null
     this.#ahead = null
     this.#wire.endBulk(false)
-    this.#wire.end()
     this.#wire.resume()
-    this.#server.wheel.arm(this, this.#server.now() + LINGER_MS)
+    if (this.#wire.pendingBytes === 0) {
+      this.#wire.end()
+      this.#server.wheel.arm(this, this.#server.now() + LINGER_MS)
+      return
+    }
+    // The end of the response still waits for a slow client.
+    this.#unsent = this.#wire.unsentBytes
+    this.#arm(this.#server.now(), this.#server.listener.config.timeouts.sendMs)
+    this.#wire.end(() => {
+      if (this.#isClosed) return
+      this.#unsent = 0
+      this.deadlineMs = 0
+      this.#server.wheel.arm(this, this.#server.now() + LINGER_MS)
+    })
   }
 
   // ---- ends ----
@@ -439,10 +480,12 @@ export class Http1Downstream extends Timed implements WireOwner, DownstreamStrea
   }
 
   override onDeadline(): void {
+    if ((this.#isBlocked || this.#isLingering) && this.#isSending()) return
     const exchange = this.#exchange
     if (exchange === null) {
       if (this.#partialHead !== null && !this.#isLingering) this.#failHead()
       else if (this.#isLingering) this.#wire.destroy()
+      else if (this.#isBlocked) this.#wire.reset()
       else this.#linger()
     } else if (this.#isBlocked) {
       this.#wire.reset()
@@ -465,7 +508,7 @@ export class Http1Downstream extends Timed implements WireOwner, DownstreamStrea
 
   /** The server is shutting down: an idle connection ends soon, a busy one with its response. */
   drain(): void {
-    if (this.#exchange === null && !this.#isLingering) this.#server.wheel.arm(this, this.#server.now() + DRAIN_IDLE_MS)
+    if (this.#exchange === null && !this.#isLingering && !this.#isBlocked) this.#server.wheel.arm(this, this.#server.now() + DRAIN_IDLE_MS)
   }
 
   /** The time for draining is over. */

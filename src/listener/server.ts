@@ -38,10 +38,10 @@ function clientAddress(socket: net.Socket): string {
   return address.startsWith('::ffff:') ? address.slice(7) : address
 }
 
-/** Turns of the event loop without a new connection after which the queue of the kernel counts as empty. */
-const QUIET_TURNS = 2
+/** Every worker has closed its socket after this time. */
+const OTHER_WORKERS_MS = 50
 /** Clients that come faster than they can be accepted cannot all be waited for. */
-const EMPTY_QUEUE_MS = 1000
+const EMPTY_QUEUE_MS = 2000
 
 class DrainLimit extends Timed {
   readonly #done: () => void
@@ -153,12 +153,27 @@ export class HttpListener implements Http1Server {
    */
   async #stopListening(): Promise<void> {
     const untilMs = this.now() + EMPTY_QUEUE_MS
-    for (let quietTurns = 0; quietTurns < QUIET_TURNS && this.now() < untilMs; quietTurns++) {
+    do {
       this.#hasAccepted = false
       await new Promise((resolve) => setImmediate(resolve))
-      if (this.#hasAccepted) quietTurns = -1
-    }
+    } while (this.#hasAccepted && this.now() < untilMs)
     this.#server.close()
+  }
+
+  /** Resolves when no connection is left, or at this time. */
+  #untilEmpty(timeMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.#connections.size === 0) {
+        resolve()
+        return
+      }
+      const limit = new DrainLimit(resolve)
+      this.wheel.arm(limit, timeMs)
+      this.#onEmpty = () => {
+        this.wheel.remove(limit)
+        resolve()
+      }
+    })
   }
 
   /**
@@ -166,19 +181,13 @@ export class HttpListener implements Http1Server {
    * moment. Resolves when all are gone or the time is over; what is left then is cut off.
    */
   async drain(timeoutMs: number): Promise<void> {
-    // Only then do responses say `Connection: close`: a client that heeds it comes back at once with a new connection.
+    const untilMs = this.now() + timeoutMs
     await this.#stopListening()
+    // A client that heeds `Connection: close` comes back at once: no worker may be about to close its socket then.
+    await this.#untilEmpty(Math.min(untilMs, this.now() + OTHER_WORKERS_MS))
     this.isDraining = true
     for (const connection of this.#connections) connection.drain()
-    if (this.#connections.size === 0) return
-    await new Promise<void>((resolve) => {
-      const limit = new DrainLimit(resolve)
-      this.wheel.arm(limit, this.now() + timeoutMs)
-      this.#onEmpty = () => {
-        this.wheel.remove(limit)
-        resolve()
-      }
-    })
+    await this.#untilEmpty(untilMs)
     for (const connection of this.#connections) connection.destroy()
   }
 }

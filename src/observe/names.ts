@@ -69,6 +69,12 @@ export const METRICS = {
     labels: ['service', 'code'],
     help: 'Attempts that failed, by error code (docs/errors.md).',
   },
+  upstreamRetries: {
+    name: 'sluice_upstream_retries_total',
+    type: 'counter',
+    labels: ['service', 'reason'],
+    help: 'Failed attempts by what followed: the failure that was repeated, or the rule that forbade it (docs/config.md, retry).',
+  },
   upstreamConnections: {
     name: 'sluice_upstream_connections',
     type: 'gauge',

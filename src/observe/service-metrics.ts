@@ -18,8 +18,13 @@ export class ServiceMetrics {
   readonly #neutral: Counter
   readonly #duration: Histogram
   readonly #errors: ErrorMetrics
+  readonly #retries = new Map<string, Counter>()
+  readonly #registry: MetricsRegistry
+  readonly #service: string
 
   constructor(registry: MetricsRegistry, service: string) {
+    this.#registry = registry
+    this.#service = service
     this.idleConnections = createGauge(registry, METRICS.upstreamConnections, { service, state: 'idle' })
     this.busyConnections = createGauge(registry, METRICS.upstreamConnections, { service, state: 'busy' })
     this.#success = createCounter(registry, METRICS.upstreamAttempts, { service, outcome: 'success' })
@@ -27,6 +32,16 @@ export class ServiceMetrics {
     this.#neutral = createCounter(registry, METRICS.upstreamAttempts, { service, outcome: 'neutral' })
     this.#duration = createHistogram(registry, METRICS.upstreamAttemptDuration, { service })
     this.#errors = new ErrorMetrics((code) => createCounter(registry, METRICS.upstreamErrors, { service, code }))
+  }
+
+  /** A failed attempt was repeated for this reason, or not repeated for that. */
+  retry(reason: string): void {
+    let counter = this.#retries.get(reason)
+    if (counter === undefined) {
+      counter = createCounter(this.#registry, METRICS.upstreamRetries, { service: this.#service, reason })
+      this.#retries.set(reason, counter)
+    }
+    counter.add(1)
   }
 
   /** Call once for each attempt; `error` is null unless it failed with one of our codes. */

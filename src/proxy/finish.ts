@@ -1,8 +1,9 @@
 import { ERROR_KINDS, type ErrorCode } from '../base/error.ts'
+import { type BreakerOutcome, outcomeOfStatus } from '../breaker/breaker.ts'
 import type { Attempt, Exchange } from '../exchange/exchange.ts'
 import type { Outcome } from '../service/endpoint.ts'
 import { heldRequestReady, heldResponseReady } from './held.ts'
-import type { CompiledRoute, ListenerRuntime, ProxyContext, ServiceRuntime } from './runtime.ts'
+import type { CompiledRoute, ListenerRuntime, ProxyContext, RetryRuntime, ServiceRuntime } from './runtime.ts'
 
 /** The ends: of an attempt, and of an exchange. Each happens exactly once, whichever way it came about. */
 export class Finisher {
@@ -31,7 +32,14 @@ export class Finisher {
     const x = attempt.exchange
     x.upstreamMs = x.upstreamMs < 0 ? durationMs : x.upstreamMs + durationMs
     x.nowMs = nowMs
-    ;(x.service as ServiceRuntime).metrics.attempt(outcome, durationMs, code)
+    const runtime = x.service as ServiceRuntime
+    if (attempt.breakerToken !== 0)
+      runtime.breaker?.record(attempt.breakerToken, breakerOutcome(outcome, attempt.status), durationMs, nowMs)
+    if (attempt.holdsBudget) {
+      attempt.holdsBudget = false
+      runtime.retry?.budget.release()
+    }
+    runtime.metrics.attempt(outcome, durationMs, code)
   }
 
   finish(x: Exchange): void {
@@ -46,12 +54,20 @@ export class Finisher {
     // The end of the attempt is the end of the exchange, unless there was none or filters took their time.
     const nowMs = x.attempt !== null && x.route?.filters === null ? x.nowMs : clock.now()
     const durationMs = nowMs - x.startedMs
+    if (x.service !== null) this.#finishRetries(x, (x.service as ServiceRuntime).retry)
     const { route } = x
     const metrics = route === null ? listener.unmatched : listener.metricsOf(route as CompiledRoute)
     metrics.finish(status, durationMs, x.requestBytes, x.responseBytes)
     if (accessLog !== null) accessLog(x, durationMs, status)
     if (route !== null && route.filters !== null) this.#finishFilters(x, route.filters)
     x.downstream.onFinished(x)
+  }
+
+  #finishRetries(x: Exchange, retry: RetryRuntime | null): void {
+    if (retry === null) return
+    retry.budget.end()
+    // A retry that was granted and never begun, because the exchange ended while it waited.
+    if (x.isRetryGranted) retry.budget.release()
   }
 
   #finishFilters(x: Exchange, filters: NonNullable<CompiledRoute['filters']>): void {
@@ -67,4 +83,9 @@ export class Finisher {
       }
     }
   }
+}
+
+/** What an attempt says about its service: how it went on the wire, and if it went well, the status. */
+function breakerOutcome(outcome: Outcome, status: number): BreakerOutcome {
+  return outcome === 'success' ? outcomeOfStatus(status) : outcome
 }

@@ -4,6 +4,7 @@ import { HEADER_DATE, HEADER_X_REQUEST_ID } from '../codec/header-id.ts'
 import type { ResponseHead } from '../codec/http1/head.ts'
 import type { DownstreamEvents, UpstreamEvents } from '../exchange/contracts.ts'
 import { Attempt, type Exchange } from '../exchange/exchange.ts'
+import { Attempts } from './attempts.ts'
 import { Finisher } from './finish.ts'
 import { heldRequestReady, heldResponseReady } from './held.ts'
 import { HttpDate } from './http-date.ts'
@@ -18,14 +19,13 @@ import {
   stripResponseHopByHop,
 } from './prepare.ts'
 import { createProblem, setLocalResponse } from './respond.ts'
+import { NO_RETRY_LINE } from './retry.ts'
 import type { CompiledRoute, ListenerRuntime, ProxyContext, ServiceRuntime, Snapshot } from './runtime.ts'
 
 /** Held request body beyond which the client is paused. */
 const HELD_BODY_BYTES = 64 * 1024
 /** For asynchronous filters of a route that names no timeout and no single service. */
 const FILTER_TIMEOUT_MS = 15_000
-/** Methods that may be repeated when a reused connection died under them (RFC 9110 section 9.2.2). */
-const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE', 'TRACE'])
 
 /**
  * The whole life of a request, in order. Both sides report here: the downstream connection what the client sends (`DownstreamEvents`),
@@ -37,11 +37,13 @@ const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE', 'TRACE'])
 export class RequestHandler implements DownstreamEvents, UpstreamEvents {
   readonly #context: ProxyContext
   readonly #finisher: Finisher
+  readonly #attempts: Attempts
   readonly #date: HttpDate
 
   constructor(context: ProxyContext) {
     this.#context = context
     this.#finisher = new Finisher(context)
+    this.#attempts = new Attempts(context, this.#finisher, (x, code, detail) => this.#fail(x, code, detail))
     this.#date = new HttpDate(context.clock)
   }
 
@@ -150,7 +152,7 @@ export class RequestHandler implements DownstreamEvents, UpstreamEvents {
     x.service = service
     x.onTimeout = this.#onRequestTimeout
     this.#armTimeout(x, service, x.startedMs)
-    this.#try(x, service, null)
+    this.#attempts.begin(x, service)
   }
 
   /**
@@ -178,27 +180,6 @@ export class RequestHandler implements DownstreamEvents, UpstreamEvents {
     return (weighted[weighted.length - 1] as (typeof weighted)[number]).service
   }
 
-  /** One attempt: on a picked endpoint, or once more on the endpoint whose reused connection had died. */
-  #try(x: Exchange, runtime: ServiceRuntime, again: Attempt | null): void {
-    const nowMs = x.attempts === 0 ? x.startedMs : this.#context.clock.now()
-    let endpoint = again?.endpoint
-    if (endpoint === undefined) {
-      x.nowMs = nowMs
-      const pick = runtime.service.picker.pick(x)
-      if (pick.kind === 'none') return this.#fail(x, 'no_endpoint', `service ${runtime.service.name} has no endpoint that may be used`)
-      endpoint = pick.endpoint
-    }
-    const attempt = new Attempt(x, endpoint, ++x.attempts, nowMs)
-    x.attempt = attempt
-    endpoint.state.begin()
-    const perTryMs = (x.route as CompiledRoute).perTryMs ?? runtime.service.config.timeouts.perTryMs
-    if (perTryMs !== null) {
-      attempt.onTimeout = this.#onTryTimeout
-      this.#context.wheel.arm(attempt, nowMs + perTryMs)
-    }
-    runtime.pool(endpoint).acquire(attempt, again !== null)
-  }
-
   onReady(attempt: Attempt): void {
     const x = attempt.exchange
     if (!x.hasRequestBody) return
@@ -213,6 +194,7 @@ export class RequestHandler implements DownstreamEvents, UpstreamEvents {
       const connection = attempt.connection
       for (let i = 0; i < heldRequest.length && attempt.connection === connection && connection !== null; i++) {
         const piece = heldRequest[i] as Buffer
+        if (x.replayLimit > 0) this.#attempts.remember(x, piece, 0, piece.length)
         connection.sendBody(piece, 0, piece.length, false)
       }
     }
@@ -236,6 +218,7 @@ export class RequestHandler implements DownstreamEvents, UpstreamEvents {
     const { attempt } = x
     if (attempt !== null && attempt.connection !== null && attempt.sent && x.heldRequest === null) {
       attempt.bodyStarted = true
+      if (x.replayLimit > 0) this.#attempts.remember(x, bytes, start, end)
       x.requestBlocked = !attempt.connection.sendBody(bytes, start, end, stable)
       if (x.requestBlocked || x.headSent) this.#armTimeout(x, x.service as ServiceRuntime, this.#context.clock.now())
       return !x.requestBlocked
@@ -277,6 +260,8 @@ export class RequestHandler implements DownstreamEvents, UpstreamEvents {
   onHead(attempt: Attempt, head: ResponseHead): void {
     const x = attempt.exchange
     if (attempt.deadlineMs !== 0) this.#context.wheel.remove(attempt)
+    attempt.status = head.status
+    if (head.status >= 400 && this.#attempts.isStatusRepeated(x, attempt, head)) return
     stripResponseHopByHop(head.headers, head.connection)
     x.response = head
     this.#stampResponse(x)
@@ -293,6 +278,7 @@ export class RequestHandler implements DownstreamEvents, UpstreamEvents {
   #stampResponse(x: Exchange): void {
     const { headers } = x.response as ResponseHead
     if (x.requestId !== '' && (headers.seen & (1 << HEADER_X_REQUEST_ID)) === 0) headers.tail += `X-Request-Id: ${x.requestId}\r\n`
+    if (x.isRetryForbidden) headers.tail += NO_RETRY_LINE
     // RFC 9110 section 6.6.1: a recipient with a clock dates what came without.
     if ((headers.seen & (1 << HEADER_DATE)) === 0) headers.tail += `Date: ${this.#date.text()}\r\n`
   }
@@ -441,7 +427,7 @@ export class RequestHandler implements DownstreamEvents, UpstreamEvents {
     // A kept-alive connection that dies under a request says that the endpoint was tired of waiting, not that it is ill.
     this.#finisher.endAttempt(attempt, isLocal || wasStale ? 'neutral' : 'failure', code)
     if (x.headSent) return this.#breakOff(x, code)
-    if (wasStale && !attempt.bodyStarted && IDEMPOTENT.has(x.method)) return this.#try(x, x.service as ServiceRuntime, attempt)
+    if (this.#attempts.isTriedAgain(x, attempt, code, wasStale)) return
     this.#fail(x, code, `service ${x.service?.service.name ?? '-'}: ${publicDetail(code, detail)}`)
   }
 
@@ -450,13 +436,6 @@ export class RequestHandler implements DownstreamEvents, UpstreamEvents {
     this.#finisher.cancelAttempt(x, 'failure', 'upstream_timeout')
     if (x.headSent) this.#breakOff(x, 'upstream_timeout')
     else this.#fail(x, 'upstream_timeout', 'the service did not answer in time')
-  }
-
-  readonly #onTryTimeout = (attempt: Attempt): void => {
-    const x = attempt.exchange
-    if (x.finished || attempt.done) return
-    this.#finisher.cancelAttempt(x, 'failure', 'upstream_timeout')
-    this.#fail(x, 'upstream_timeout', 'the endpoint did not answer in time')
   }
 
   /** The client has gone away. */

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net'
 import type { AddressSet } from '../base/cidr.ts'
 import type { ErrorCode } from '../base/error.ts'
 import { FIELD_ID, FIELD_NAME_END, FIELD_NAME_START, FIELD_SIZE, HEADER_REMOVED, type HeaderBlock } from '../codec/header-block.ts'
@@ -23,6 +24,7 @@ import {
   HEADER_X_FORWARDED_PROTO,
   HEADER_X_REAL_IP,
   HEADER_X_REQUEST_ID,
+  headerIdOf,
 } from '../codec/header-id.ts'
 import { CONNECTION_OTHER, isHost } from '../codec/http1/head.ts'
 import type { Exchange } from '../exchange/exchange.ts'
@@ -159,7 +161,7 @@ function bareAddress(text: string): string | null {
   } else if (address.indexOf(':') === address.lastIndexOf(':') && address.includes(':')) {
     address = address.slice(0, address.indexOf(':'))
   }
-  return /^[0-9A-Fa-f:.]{2,45}$/.test(address) ? address : null
+  return isIP(address) === 0 ? null : address
 }
 
 /** Expect (RFC 9110 section 10.1.1): only 100-continue is known, and only HTTP/1.1 clients may use it. */
@@ -171,19 +173,27 @@ export function readExpect(x: Exchange): ErrorCode | null {
   return null
 }
 
-/** Field names with an underscore: many upstreams cannot tell `X_Real_IP` from `X-Real-IP`. False: refuse the request. */
+/**
+ * Field names with an underscore: many upstreams cannot tell `X_Real_IP` from `X-Real-IP`. Also where they are kept, a stranger
+ * cannot say in this way who it is. False: refuse the request.
+ */
 export function applyUnderscorePolicy(x: Exchange): boolean {
   const policy = x.listener.config.headers.underscore
-  if (policy === 'keep') return true
   if (policy === 'reject') return false
+  if (policy === 'keep' && x.isTrusted) return true
   const { fields, used, text } = x.request.headers
   for (let i = 0; i < used; i += FIELD_SIZE) {
     const start = fields[i + FIELD_NAME_START] as number
     const end = fields[i + FIELD_NAME_END] as number
     const at = text.indexOf('_', start)
-    if (at !== -1 && at < end) fields[i + FIELD_ID] = HEADER_REMOVED
+    if (at === -1 || at >= end) continue
+    if (policy === 'drop' || isForwardingName(text.slice(start, end).replaceAll('_', '-'))) fields[i + FIELD_ID] = HEADER_REMOVED
   }
   return true
+}
+
+function isForwardingName(name: string): boolean {
+  return (FORWARDED_MASK & (1 << headerIdOf(name))) !== 0
 }
 
 /** Takes out what concerns only the hop before us. Runs before any filter, so that filters cannot be tricked and can add anew. */

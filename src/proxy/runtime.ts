@@ -1,11 +1,14 @@
 import type { AddressSet } from '../base/cidr.ts'
 import type { Clock, Random } from '../base/clock.ts'
 import type { TimerWheel } from '../base/timers.ts'
-import type { RouteConfig } from '../config/types.ts'
+import type { Breaker } from '../breaker/breaker.ts'
+import type { RetryConfig, RouteConfig } from '../config/types.ts'
 import type { Exchange, ListenerContext, LocalResponse, RouteContext } from '../exchange/exchange.ts'
 import type { Filter } from '../exchange/filter.ts'
 import type { ErrorMetrics, ListenerMetrics, RouteMetrics } from '../observe/request-metrics.ts'
 import type { ServiceMetrics } from '../observe/service-metrics.ts'
+import type { RetryBudget } from '../retry/budget.ts'
+import type { RetryPolicy } from '../retry/policy.ts'
 import type { RouteTable } from '../route/table.ts'
 import type { Endpoint } from '../service/endpoint.ts'
 import type { Service } from '../service/service.ts'
@@ -16,8 +19,17 @@ import type { Pool } from '../upstream/pool.ts'
 export interface ServiceRuntime {
   readonly service: Service
   readonly metrics: ServiceMetrics
+  /** null: off. */
+  readonly retry: RetryRuntime | null
+  readonly breaker: Breaker | null
   /** The pool of an endpoint of this service; made on first use. */
   pool(endpoint: Endpoint): Pool
+}
+
+export interface RetryRuntime {
+  readonly config: RetryConfig
+  readonly policy: RetryPolicy
+  readonly budget: RetryBudget
 }
 
 export interface WeightedService {

@@ -2,21 +2,24 @@ import { isDeepStrictEqual } from 'node:util'
 import { createAddressSet } from '../base/cidr.ts'
 import type { Clock, Random } from '../base/clock.ts'
 import type { TimerWheel } from '../base/timers.ts'
+import type { Breaker } from '../breaker/breaker.ts'
 import type { CustomFunction } from '../config/filter-schema.ts'
-import type { FunctionRef, GatewayConfig, ListenerConfig, RouteConfig, ServiceConfig } from '../config/types.ts'
+import type { FunctionRef, GatewayConfig, ListenerConfig, RetryConfig, RouteConfig, ServiceConfig } from '../config/types.ts'
 import type { UpstreamEvents } from '../exchange/contracts.ts'
 import { createRedirectAnswer, createRespondAnswer } from '../filter/answer.ts'
 import { createFilters } from '../filter/order.ts'
 import type { MetricsRegistry } from '../observe/metrics-types.ts'
 import { createListenerMetrics, createRouteMetrics, type ListenerMetrics, type RouteMetrics } from '../observe/request-metrics.ts'
 import { ServiceMetrics } from '../observe/service-metrics.ts'
+import { RETRY_POLICY_DEFAULTS, RetryPolicy } from '../retry/policy.ts'
 import { createRouteTable } from '../route/table.ts'
 import type { Endpoint } from '../service/endpoint.ts'
+import type { Governance } from '../service/governance.ts'
 import { createService, type EndpointStateSource, type Service } from '../service/service.ts'
 import { LookupCache } from '../upstream/connector.ts'
 import type { Pool } from '../upstream/pool.ts'
 import { PoolSet } from '../upstream/pool-set.ts'
-import type { CompiledRoute, ListenerRuntime, ServiceRuntime, Snapshot, WeightedService } from './runtime.ts'
+import type { CompiledRoute, ListenerRuntime, RetryRuntime, ServiceRuntime, Snapshot, WeightedService } from './runtime.ts'
 
 export interface SnapshotEnvironment {
   readonly worker: number
@@ -36,15 +39,29 @@ class RuntimeOfService implements ServiceRuntime {
   readonly service: Service
   readonly metrics: ServiceMetrics
   readonly pools: PoolSet
+  readonly retry: RetryRuntime | null
+  readonly breaker: Breaker | null
 
-  constructor(service: Service, metrics: ServiceMetrics, pools: PoolSet) {
+  constructor(service: Service, metrics: ServiceMetrics, pools: PoolSet, governance: Governance) {
+    const { config } = service
     this.service = service
     this.metrics = metrics
     this.pools = pools
+    this.retry = config.retry === null ? null : createRetryRuntime(config.name, config.retry, governance)
+    this.breaker = config.breaker === null ? null : governance.breaker(config.name, config.breaker)
   }
 
   pool(endpoint: Endpoint): Pool {
     return this.pools.get(endpoint)
+  }
+}
+
+function createRetryRuntime(service: string, config: RetryConfig, governance: Governance): RetryRuntime {
+  const { attempts, on, nonIdempotent } = config
+  return {
+    config,
+    policy: new RetryPolicy({ ...RETRY_POLICY_DEFAULTS, attempts, on, nonIdempotent }),
+    budget: governance.retryBudget(service, config),
   }
 }
 
@@ -103,10 +120,10 @@ export class SnapshotBuilder {
   prepare(
     config: GatewayConfig,
     generation: number,
-    options: { ports: ReadonlyMap<string, number>; functions: FunctionLookup; events: UpstreamEvents },
+    options: { ports: ReadonlyMap<string, number>; functions: FunctionLookup; governance: Governance; events: UpstreamEvents },
   ): PreparedSnapshot {
     const services = new Map<string, RuntimeOfService>()
-    for (const service of Object.values(config.services)) services.set(service.name, this.#service(service, options.events))
+    for (const service of Object.values(config.services)) services.set(service.name, this.#service(service, options))
     const entries = Object.values(config.routes).map((route) => ({
       config: route,
       route: this.#route(route, services, options.functions),
@@ -134,13 +151,14 @@ export class SnapshotBuilder {
     this.#services = services
   }
 
-  #service(config: ServiceConfig, events: UpstreamEvents): RuntimeOfService {
+  #service(config: ServiceConfig, { events, governance }: { events: UpstreamEvents; governance: Governance }): RuntimeOfService {
     const { worker, workers, clock, random, wheel, registry, states } = this.#environment
     const old = this.#services.get(config.name)
     if (old !== undefined && isDeepStrictEqual(old.service.config, config)) return old
     const service = createService(config, states, { random, worker, previous: old?.service ?? null })
     const metrics = old?.metrics ?? new ServiceMetrics(registry, config.name)
-    if (old !== undefined && hasSameConnections(old.service.config, config)) return new RuntimeOfService(service, metrics, old.pools)
+    if (old !== undefined && hasSameConnections(old.service.config, config))
+      return new RuntimeOfService(service, metrics, old.pools, governance)
     const pools = new PoolSet({
       config,
       workers,
@@ -151,7 +169,7 @@ export class SnapshotBuilder {
       idle: metrics.idleConnections,
       busy: metrics.busyConnections,
     })
-    return new RuntimeOfService(service, metrics, pools)
+    return new RuntimeOfService(service, metrics, pools, governance)
   }
 
   #route(config: RouteConfig, services: ReadonlyMap<string, ServiceRuntime>, functions: FunctionLookup): CompiledRoute {

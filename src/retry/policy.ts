@@ -154,9 +154,7 @@ const RETRY: Readonly<Record<AttemptFailure, RetryDecision>> = {
 
 /** Whether a method may be repeated without changing more than once (RFC 9110 9.2.2). Methods we do not know may not. */
 export function isIdempotent(method: string): boolean {
-  return (
-    method === 'GET' || method === 'HEAD' || method === 'PUT' || method === 'DELETE' || method === 'OPTIONS' || method === 'TRACE'
-  )
+  return method === 'GET' || method === 'HEAD' || method === 'PUT' || method === 'DELETE' || method === 'OPTIONS' || method === 'TRACE'
 }
 
 /** The configuration, made ready for questions. */

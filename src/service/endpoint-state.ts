@@ -216,7 +216,10 @@ export class SharedEndpointState implements EndpointState {
     const isAbove = sampleMs > estimateMs * kept
     if (isFailure && !isAbove) return
     // 0 would say that nothing is known.
-    this.#doubles[at + SLOT_LATENCY] = Math.max(MIN_LATENCY_MS, isAbove && this.#isPeak ? sampleMs : estimateMs * kept + sampleMs * (1 - kept))
+    this.#doubles[at + SLOT_LATENCY] = Math.max(
+      MIN_LATENCY_MS,
+      isAbove && this.#isPeak ? sampleMs : estimateMs * kept + sampleMs * (1 - kept),
+    )
     this.#doubles[at + SLOT_LATENCY_AT] = nowMs
   }
 

@@ -25,6 +25,8 @@ function config(endpoints: EndpointConfig[], change: Partial<ServiceConfig> = {}
     timeouts: { requestMs: 15_000, perTryMs: null, idleMs: 60_000 },
     health: null,
     ejection: { maxFails: 3, failTimeoutMs: 10_000 },
+    retry: null,
+    breaker: null,
     ...change,
   }
 }

@@ -72,7 +72,7 @@ class ConsistentHashPicker implements Picker {
     for (let probe = 0; probe < this.#probes; probe++) {
       const place = hashAt(hash, probe)
       let i = this.#ring.find(place)
-      for (let step = 0; step < points.length && keyed.isOut(owners[i]!); step++) i = i + 1 === points.length ? 0 : i + 1
+      if (keyed.anyOut) i = this.#skip(i)
       // Modulo 2^32, for the way round the end of the ring.
       const way = (points[i]! - place) >>> 0
       if (way < shortest) {
@@ -83,13 +83,20 @@ class ConsistentHashPicker implements Picker {
     return best
   }
 
+  /** The first point from here on whose owner is not left out. */
+  #skip(i: number): number {
+    const { owners } = this.#ring
+    for (let step = 0; step < owners.length && this.#keyed.isOut(owners[i]!); step++) i = i + 1 === owners.length ? 0 : i + 1
+    return i
+  }
+
   #findBelowBound(hash: number, owner: number, loads: LoadBound): number {
     const keyed = this.#keyed
     const { weights, totalWeight } = keyed.usable
-    loads.readSome()
+    loads.readOne()
     if (!loads.isFull(owner, weights, totalWeight)) return owner
     let index = owner
-    for (let left = keyed.countIn(); left > 1; left--) {
+    while (keyed.inCount > 1) {
       keyed.leaveOut(index)
       index = this.#find(hash)
       if (!loads.isFull(index, weights, totalWeight)) return index
@@ -97,9 +104,6 @@ class ConsistentHashPicker implements Picker {
     return owner
   }
 }
-
-/** How many in-flight counts each pick reads anew, in turn, for the sum over all endpoints. */
-const READ_EACH_PICK = 2
 
 /** Requests in flight over all endpoints, as far as known, and who has more than its share of them. */
 class LoadBound {
@@ -115,11 +119,10 @@ class LoadBound {
     this.#factor = factor
   }
 
-  readSome(): void {
-    for (let n = 0; n < READ_EACH_PICK; n++) {
-      this.#read(this.#next)
-      this.#next = this.#next + 1 === this.#loads.length ? 0 : this.#next + 1
-    }
+  /** Call once in each pick: the sum is made of counts that are read in turn, so it is as many picks old as there are endpoints. */
+  readOne(): void {
+    this.#read(this.#next)
+    this.#next = this.#next + 1 === this.#loads.length ? 0 : this.#next + 1
   }
 
   /** Whether one request more would be too many here: more than the share of all there would be then, rounded up. */

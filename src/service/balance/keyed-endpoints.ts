@@ -6,6 +6,12 @@ import { WeightedDraw } from './weighted-draw.ts'
 /** What balancing by key needs beside its table: whom this pick must leave out, and what becomes of a request without a key. */
 export class KeyedEndpoints {
   readonly usable: UsableEndpoints
+  /** Whether `isOut` may be true of any, in this pick. */
+  anyOut = false
+  /** How many are not left out, in this pick. */
+  inCount = 0
+  /** How many have a weight above 0. */
+  readonly #live: number
   readonly #draw: WeightedDraw
   /** The number of the pick that left this one out. */
   readonly #leftOut: Int32Array
@@ -15,6 +21,7 @@ export class KeyedEndpoints {
     this.usable = new UsableEndpoints(endpoints, options)
     this.#draw = new WeightedDraw(this.usable, options.random)
     this.#leftOut = new Int32Array(endpoints.length)
+    this.#live = this.usable.configured.reduce((count, weight) => (weight > 0 ? count + 1 : count), 0)
   }
 
   pickWithoutKey(context: PickContext): Pick {
@@ -26,6 +33,8 @@ export class KeyedEndpoints {
   /** A new pick: those the request has tried are left out, unless nobody else is in use. */
   begin(context: PickContext): void {
     this.#pick = (this.#pick + 1) | 0
+    this.inCount = this.usable.upCount
+    this.anyOut = this.inCount < this.#live
     const { tried } = context
     if (tried === null || !this.usable.hasUntried(tried)) return
     const { endpoints } = this.usable
@@ -33,7 +42,10 @@ export class KeyedEndpoints {
   }
 
   leaveOut(index: number): void {
+    if (this.isOut(index)) return
     this.#leftOut[index] = this.#pick
+    this.anyOut = true
+    this.inCount--
   }
 
   isOut(index: number): boolean {
@@ -45,12 +57,5 @@ export class KeyedEndpoints {
     const { up, upCount } = this.usable
     for (let k = 0; k < upCount; k++) if (this.#leftOut[up[k]!] !== this.#pick) return up[k]!
     return up[0]!
-  }
-
-  /** How many are not left out. */
-  countIn(): number {
-    let count = 0
-    for (let k = 0; k < this.usable.upCount; k++) if (this.#leftOut[this.usable.up[k]!] !== this.#pick) count++
-    return count
   }
 }

@@ -73,7 +73,11 @@ function pointCounts(entries: readonly RingEntry[], virtualNodes: number): numbe
 
 const PLACES = 2 ** 20
 
-function sortPoints(entries: readonly RingEntry[], counts: readonly number[], hash: PointHash): { points: Uint32Array; owners: Int32Array } {
+function sortPoints(
+  entries: readonly RingEntry[],
+  counts: readonly number[],
+  hash: PointHash,
+): { points: Uint32Array; owners: Int32Array } {
   const byAddress = entries.map((_, index) => index).sort((a, b) => (entries[a]!.address < entries[b]!.address ? -1 : 1))
   // Hash and rank in one number, which sorts natively: 32 bits and 20 are less than the 53 of a double.
   const all = new Float64Array(counts.reduce((sum, count) => sum + count, 0))

@@ -72,6 +72,7 @@ export class RoundRobinPicker implements Picker {
   #takeHighest(tried: readonly Endpoint[] | null): number {
     const { endpoints, weights, up, upCount } = this.#usable
     const current = this.#current
+    if (tried === null && upCount === weights.length) return this.#takeHighestOfAll(weights, current)
     let best = up[0]!
     let highest = Number.NEGATIVE_INFINITY
     let total = 0
@@ -88,6 +89,22 @@ export class RoundRobinPicker implements Picker {
       }
     }
     current[best] = highest - total
+    return best
+  }
+
+  /** The usual case, with nothing to ask about any of them: half the time (bench/micro/service/pick.ts). */
+  #takeHighestOfAll(weights: Float64Array, current: Float64Array): number {
+    let best = 0
+    let highest = Number.NEGATIVE_INFINITY
+    for (let i = 0; i < weights.length; i++) {
+      const saved = current[i]! + weights[i]!
+      current[i] = saved
+      if (saved > highest) {
+        highest = saved
+        best = i
+      }
+    }
+    current[best] = highest - this.#usable.totalWeight
     return best
   }
 

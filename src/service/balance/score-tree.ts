@@ -56,7 +56,7 @@ export class ScoreTree {
     const right = left + 1
     const a = this.#lowest[left]!
     const b = this.#lowest[right]!
-    this.#lowest[at] = a < b ? a : b
+    this.#lowest[at] = Math.min(a, b)
     this.#shared[at] = a < b ? this.#shared[left]! : b < a ? this.#shared[right]! : this.#shared[left]! + this.#shared[right]!
   }
 }

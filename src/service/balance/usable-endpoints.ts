@@ -86,7 +86,7 @@ export class UsableEndpoints {
   #readStates(nowMs: number): void {
     const { endpoints, configured } = this
     let nextTrialMs = Number.POSITIVE_INFINITY
-    let isRising = false
+    let nextStepMs = Number.POSITIVE_INFINITY
     let total = 0
     let up = 0
     for (let i = 0; i < endpoints.length; i++) {
@@ -96,9 +96,15 @@ export class UsableEndpoints {
       const { state } = endpoints[i]!
       const asideMs = state.asideMs(nowMs)
       if (asideMs === NOT_ASIDE) {
-        const ratio = this.#slowStartMs === 0 ? 1 : this.#rampRatio(state.upForMs(nowMs))
-        this.#fresh[i] = state.effectiveWeight * ratio
-        if (ratio < 1) isRising = true
+        const upForMs = this.#slowStartMs === 0 ? 0 : state.upForMs(nowMs)
+        if (upForMs < this.#slowStartMs) {
+          const stepMs = this.#slowStartMs / RAMP_STEPS
+          const steps = Math.floor(upForMs / stepMs)
+          this.#fresh[i] = state.effectiveWeight * (FIRST_RATIO + ((1 - FIRST_RATIO) * steps) / RAMP_STEPS)
+          nextStepMs = Math.min(nextStepMs, nowMs - upForMs + (steps + 1) * stepMs)
+        } else {
+          this.#fresh[i] = state.effectiveWeight
+        }
         up++
       } else if (nowMs + asideMs < nextTrialMs) {
         nextTrialMs = nowMs + asideMs
@@ -106,14 +112,7 @@ export class UsableEndpoints {
     }
     if (up === 0 || up < total * this.#panicRatio) this.#fresh.set(configured)
     this.#nextTrialMs = nextTrialMs
-    this.#nextReadMs = isRising ? Math.min(nextTrialMs, nowMs + this.#slowStartMs / RAMP_STEPS) : nextTrialMs
-  }
-
-  /** The part of its weight an endpoint has this long after it was added or came back: from a tenth in a straight line to all. */
-  #rampRatio(upForMs: number): number {
-    if (upForMs >= this.#slowStartMs) return 1
-    const step = Math.floor((upForMs / this.#slowStartMs) * RAMP_STEPS) / RAMP_STEPS
-    return FIRST_RATIO + (1 - FIRST_RATIO) * step
+    this.#nextReadMs = Math.min(nextTrialMs, nextStepMs)
   }
 
   #adopt(): void {

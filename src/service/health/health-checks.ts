@@ -105,12 +105,12 @@ export class HealthChecks {
   describe(service: string, address: string): EndpointHealth | null {
     const endpoint = this.#prober.get(service, address)
     if (endpoint === null) return null
-    const { health, sinceMs, passedInARow, failedInARow, last } = endpoint
+    const { health, sinceEpochMs, passedInARow, failedInARow, last } = endpoint
     const lastCheck =
       last === null
         ? null
-        : { at: this.#isoTime(last.startedMs), result: last.result, durationMs: Math.round(last.durationMs), error: last.error }
-    return { state: health, since: this.#isoTime(sinceMs), passedInARow, failedInARow, lastCheck }
+        : { at: isoTime(last.startedEpochMs), result: last.result, durationMs: Math.round(last.durationMs), error: last.error }
+    return { state: health, since: isoTime(sinceEpochMs), passedInARow, failedInARow, lastCheck }
   }
 
   /** Cancels all checks, for good. What was published stays. */
@@ -194,11 +194,10 @@ export class HealthChecks {
       reason: report.error ?? '',
     })
   }
+}
 
-  #isoTime(monotonicMs: number): string {
-    const { clock } = this.#options
-    return new Date(Math.round(clock.wallClock() - (clock.now() - monotonicMs))).toISOString()
-  }
+function isoTime(epochMs: number): string {
+  return new Date(epochMs).toISOString()
 }
 
 function createTarget(service: ServiceConfig, endpoint: EndpointConfig): ProbeTarget | null {

@@ -1,5 +1,6 @@
 import { type ClientRequest, type IncomingMessage, request } from 'node:http'
 import type { HealthCheckConfig, StatusRange } from '../../config/types.ts'
+import { abandon } from './abandon.ts'
 import { PASSED, type ProbeOutcome, type ProbeTarget, type RunningProbe } from './probe.ts'
 import { failureOf } from './probe-error.ts'
 
@@ -55,6 +56,7 @@ class HttpProbe implements RunningProbe {
 
   cancel(): void {
     this.#done = null
+    if (this.#request.socket !== null) abandon(this.#request.socket)
     this.#request.destroy()
   }
 
@@ -83,14 +85,15 @@ class HttpProbe implements RunningProbe {
     if (match.test === 'contains' ? body.includes(match.text) : new RegExp(match.pattern).test(body)) return PASSED
     // What was looked for is in the configuration; what was found may be long, and a secret.
     const wanted = match.test === 'contains' ? JSON.stringify(match.text) : `match of ${match.pattern}`
-    const where = this.#bytes > MAX_BODY_BYTES ? 'the first 64 KiB of the body have' : 'the body has'
+    const where = this.#bytes >= MAX_BODY_BYTES ? 'the first 64 KiB of the body have' : 'the body has'
     return { result: 'fail', error: `${where} no ${wanted}` }
   }
 
   #finish(outcome: ProbeOutcome): void {
     const done = this.#done
     if (done === null) return
-    this.cancel()
+    this.#done = null
+    this.#request.destroy()
     done(outcome)
   }
 }

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { HealthConfig } from '../../config/types.ts'
 import type { Health } from '../endpoint-control.ts'
-import type { ProbeTarget } from './probe.ts'
-import { Prober, type ProbeReport } from './prober.ts'
+import type { ProbeOutcome, ProbeTarget, StartProbe } from './probe.ts'
+import { type ProbeReport, Prober } from './prober.ts'
 import { createTarget, HEALTH, TICK_MS, VirtualNetwork } from './virtual-network.contract.ts'
 
 interface Change {
@@ -96,6 +96,15 @@ describe('the pace of checks', () => {
     assert.equal(network.mostRunning, 1)
   })
 
+  it('does not make up for checks that a standstill left out', () => {
+    const { network } = setUpHealthy()
+    network.freeze(3_600_000)
+    const before = network.startsOf('a:1').length
+    network.pass(20_000)
+    const checks = network.startsOf('a:1').length - before
+    assert(checks >= 3 && checks <= 6, `${checks} checks`)
+  })
+
   it('is the faster one while an endpoint is down or not yet known', () => {
     const { network, health } = setUpHealthy()
     network.behaviours.set('a:1', 'refused')
@@ -123,11 +132,12 @@ describe('the health of an endpoint', () => {
       assert.equal(health(), 'unhealthy')
       assert.equal(changes.length, 2)
       assert(changes[1]!.atMs - diedMs <= HEALTH.intervalMs * 2.2 + network.latencyMs + 2 * TICK_MS)
-      network.pass(i * 37)
-      const backMs = network.clock.now()
+      // The worst moment: a check has just begun, and will fail.
+      const checks = network.startsOf('a:1').length
+      for (let tick = 0; tick < 200 && network.startsOf('a:1').length === checks; tick++) network.pass(TICK_MS)
       network.behaviours.set('a:1', 'ok')
-      network.pass(HEALTH.downIntervalMs + network.latencyMs + 2 * TICK_MS)
-      assert.equal(health(), 'healthy', `not back after ${network.clock.now() - backMs} ms`)
+      network.pass(HEALTH.downIntervalMs + network.latencyMs + TICK_MS)
+      assert.equal(health(), 'healthy')
       assert.equal(changes.length, 3)
     }
   })
@@ -167,6 +177,31 @@ describe('the health of an endpoint', () => {
     assert.equal(prober.running, 0)
   })
 
+  it('counts each check once, whatever it reports and when', () => {
+    const network = new VirtualNetwork()
+    const { clock, random, wheel } = network
+    const pending: ((outcome: ProbeOutcome) => void)[] = []
+    let reports = 0
+    const startProbe: StartProbe = (_, done) => {
+      pending.push(done)
+      return { stage: 'connecting', cancel() {} }
+    }
+    const prober = new Prober({ clock, random, wheel, startProbe, events: { onReport: () => void reports++ } })
+    prober.update([createTarget('a:1')], () => 'healthy')
+    network.pass(600)
+    assert.equal(pending.length, 1)
+    pending[0]!({ result: 'pass' })
+    pending[0]!({ result: 'fail', error: 'again' })
+    assert.equal(reports, 1)
+    network.pass(5600 + HEALTH.timeoutMs)
+    const { length } = pending
+    assert(length >= 2)
+    const known = reports
+    for (const done of pending.slice(0, -1)) done({ result: 'fail', error: 'too late' })
+    assert.equal(reports, known)
+    assert(prober.running <= 1)
+  })
+
   it('does not fall because the gateway stood still while answers came', () => {
     const { network, reports } = setUpHealthy()
     let frozen = 0
@@ -183,10 +218,15 @@ describe('the health of an endpoint', () => {
   it('still falls when nothing answers after the standstill either', () => {
     const { network, health } = setUpHealthy()
     network.behaviours.set('a:1', 'silent')
-    for (let i = 0; i < 4; i++) {
+    let frozen = 0
+    for (let i = 0; i < 10_000 && frozen < 2; i++) {
+      network.pass(TICK_MS)
+      if (network.running === 0) continue
       network.freeze(8000)
-      network.pass(5000)
+      network.pass(HEALTH.timeoutMs + 2 * TICK_MS)
+      frozen++
     }
+    assert.equal(frozen, 2)
     assert.equal(health(), 'unhealthy')
   })
 })
@@ -217,12 +257,12 @@ describe('a reload', () => {
     const { network, prober, update } = setUp([createTarget('a:1'), createTarget('b:1')])
     network.behaviours.set('b:1', 'refused')
     network.pass(20_000)
-    const since = prober.get('users', 'b:1')?.sinceMs
+    const since = prober.get('users', 'b:1')?.sinceEpochMs
     const running = network.startsOf('a:1').length
     update([createTarget('a:1'), createTarget('b:1', { intervalMs: 9000, unhealthyAfter: 5 }), createTarget('c:1')])
     assert.equal(prober.get('users', 'a:1')?.health, 'healthy')
     assert.equal(prober.get('users', 'b:1')?.health, 'unhealthy')
-    assert.equal(prober.get('users', 'b:1')?.sinceMs, since)
+    assert.equal(prober.get('users', 'b:1')?.sinceEpochMs, since)
     assert.equal(prober.get('users', 'b:1')?.failedInARow, 0)
     assert.equal(prober.get('users', 'c:1')?.health, 'unknown')
     network.pass(600)
@@ -249,6 +289,17 @@ describe('a reload', () => {
     assert.deepEqual(reports, [])
     assert.equal(network.startsOf('a:1').length, 1)
     assert.equal(network.wheel.size, 0)
+  })
+
+  it('takes what it removed out of the queue, too', () => {
+    const targets = Array.from({ length: 50 }, (_, i) => createTarget(`a:${i + 1}`))
+    const { network, update } = setUp(targets, { maxParallel: 4 })
+    for (const { address } of targets) network.behaviours.set(address, 'silent')
+    network.pass(700)
+    const started = network.starts.size
+    update([])
+    assert.equal(network.running, 0)
+    assert.equal(network.starts.size, started)
   })
 
   it('is of no effect on what is checked the same', () => {

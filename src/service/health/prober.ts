@@ -10,8 +10,9 @@ export interface ProbeReport {
   readonly result: ProbeOutcome['result']
   /** Why it did not pass, in words; null when it did. */
   readonly error: string | null
-  /** When it was sent, on the clock's monotonic scale. */
+  /** When it was sent, on the clock's monotonic scale and since the Unix epoch. */
   readonly startedMs: number
+  readonly startedEpochMs: number
   readonly durationMs: number
 }
 
@@ -19,8 +20,8 @@ export interface ProbeReport {
 export interface CheckedEndpoint {
   readonly target: ProbeTarget
   readonly health: Health
-  /** When `health` became what it is, on the clock's monotonic scale. */
-  readonly sinceMs: number
+  /** When `health` became what it is, in milliseconds since the Unix epoch. */
+  readonly sinceEpochMs: number
   /** The last check; null before the first has ended. */
   readonly last: ProbeReport | null
   readonly passedInARow: number
@@ -82,7 +83,7 @@ export class Prober {
       const key = keyOf(target.service, target.address)
       gone.delete(key)
       const entry = this.#entries.get(key)
-      if (entry === undefined) this.#add(key, new Entry(this, target, healthOfNew(target), this.#options.clock.now()))
+      if (entry === undefined) this.#add(key, new Entry(this, target, healthOfNew(target), this.#options.clock.wallClock()))
       else if (!isDeepStrictEqual(entry.target, target)) this.#retarget(entry, target)
     }
     for (const key of gone) {
@@ -163,7 +164,7 @@ export class Prober {
   #start(entry: Entry): void {
     const { clock, wheel, startProbe } = this.#options
     const startedMs = clock.now()
-    const run: Run = { startedMs, probe: null, isExtended: false }
+    const run: Run = { startedMs, startedEpochMs: clock.wallClock(), probe: null, isExtended: false }
     entry.run = run
     this.#running++
     wheel.arm(entry, startedMs + entry.target.health.timeoutMs)
@@ -177,14 +178,17 @@ export class Prober {
   #finish(entry: Entry, run: Run, outcome: ProbeOutcome): void {
     // A result that comes after the timeout or a reload is of no use.
     if (entry.run !== run) return
-    const nowMs = this.#options.clock.now()
+    const { clock } = this.#options
+    const nowMs = clock.now()
     entry.run = null
     this.#running--
     const before = entry.health
     const error = outcome.result === 'pass' ? null : outcome.error
-    const report: ProbeReport = { result: outcome.result, error, startedMs: run.startedMs, durationMs: nowMs - run.startedMs }
+    const { startedMs, startedEpochMs } = run
+    const report: ProbeReport = { result: outcome.result, error, startedMs, startedEpochMs, durationMs: nowMs - startedMs }
     entry.last = report
-    if (outcome.result !== 'inconclusive' && entry.judge.record(outcome.result === 'pass', entry.target.health)) entry.sinceMs = nowMs
+    if (outcome.result !== 'inconclusive' && entry.judge.record(outcome.result === 'pass', entry.target.health))
+      entry.sinceEpochMs = clock.wallClock()
     entry.dueMs = Math.max(nowMs, entry.dueMs + this.#pauseMs(entry))
     this.#options.wheel.arm(entry, entry.dueMs)
     this.#options.events.onReport(entry, report, before)
@@ -205,6 +209,7 @@ export class Prober {
 
 interface Run {
   readonly startedMs: number
+  readonly startedEpochMs: number
   probe: RunningProbe | null
   /** The timeout was put off once, because the thread had stood still. */
   isExtended: boolean
@@ -214,7 +219,7 @@ interface Run {
 class Entry extends Timed implements CheckedEndpoint {
   target: ProbeTarget
   readonly judge: Judge
-  sinceMs: number
+  sinceEpochMs: number
   last: ProbeReport | null = null
   run: Run | null = null
   /** When the next check is to start, or the one under way was to. */
@@ -222,11 +227,11 @@ class Entry extends Timed implements CheckedEndpoint {
   isPaceSet = false
   readonly #prober: Prober
 
-  constructor(prober: Prober, target: ProbeTarget, health: Health, nowMs: number) {
+  constructor(prober: Prober, target: ProbeTarget, health: Health, epochMs: number) {
     super()
     this.#prober = prober
     this.target = target
-    this.sinceMs = nowMs
+    this.sinceEpochMs = epochMs
     this.judge = new Judge(health)
   }
 

@@ -1,4 +1,5 @@
 import { connect } from 'node:net'
+import { abandon } from './abandon.ts'
 import { PASSED, type ProbeOutcome, type ProbeTarget, type RunningProbe } from './probe.ts'
 import { failureOf } from './probe-error.ts'
 
@@ -18,7 +19,7 @@ export function startTcpProbe({ host, port }: ProbeTarget, done: (outcome: Probe
     stage: 'connecting',
     cancel() {
       isOver = true
-      socket.destroy()
+      abandon(socket)
     },
   }
 }

@@ -57,6 +57,9 @@ async function startStalled(where: CleanupScope): Promise<{ address: string }> {
   const child: ChildProcess = spawn(process.execPath, ['-e', program], { stdio: ['ignore', 'pipe', 'inherit'] })
   const stalledPort = await new Promise<number>((resolve) => child.stdout!.once('data', (data) => resolve(Number(data))))
   child.kill('SIGSTOP')
+  // A stopped process must not outlive a test file that fails early.
+  process.once('exit', () => child.kill('SIGKILL'))
+  child.unref()
   const fillers = Array.from({ length: 4 }, () => net.connect({ port: stalledPort, host: '127.0.0.1' }).on('error', () => {}))
   where.after(() => {
     for (const filler of fillers) filler.destroy()

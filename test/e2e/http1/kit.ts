@@ -2,7 +2,7 @@
 import net from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { CleanupScope } from '../../support/cleanup.ts'
-import { startSluice, type SluiceProcess } from '../../support/sluice.ts'
+import { type SluiceProcess, startSluice } from '../../support/sluice.ts'
 import { startRawUpstream, type Upstream } from '../../support/upstream.ts'
 
 /** A message as it stands in bytes (latin1): start line, fields as they came, decoded body. */
@@ -269,7 +269,8 @@ export function startGateway(
     workers: 1,
     accessLog: null,
     listeners: { web: { address: '127.0.0.1:0', ...listener } },
-    services: { up: { endpoints, ejection: null, ...service } },
+    // One attempt each: what is looked at here is what becomes of it.
+    services: { up: { endpoints, ejection: null, retry: null, ...service } },
     routes: { all: { to: 'up', ...route } },
     ...more,
   })
