@@ -9,7 +9,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 /** The oldest Node.js that runs Sluice: the first that runs TypeScript sources and offers every API in use. */
 export const NEEDED_VERSION = '22.18.0'
 
-const FORWARDED_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP']
+const FORWARDED_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR1']
 
 /**
  * Whether a version such as `22.18.0` is at least `NEEDED_VERSION`.

@@ -37,6 +37,8 @@ export interface Gateway {
   listenerAddresses(): { name: string; address: string }[]
   readonly adminAddress: string | null
   reload(): Promise<ReloadResult>
+  /** Opens log files anew, after a rotation has moved them away. */
+  reopenLogs(): void
   /** Drains and stops; again while it does is the same. */
   stop(): Promise<void>
   /** Resolves when the gateway has stopped. */
@@ -132,7 +134,7 @@ class RunningGateway implements Gateway {
     this.#module = options.config.module
     const { workers } = this.#config
     this.#states = new EndpointStateStore({ workers })
-    this.#governance = new GovernanceStore(workers)
+    this.#governance = new GovernanceStore(workers, systemRandom)
     this.#health = new HealthChecks({
       clock: systemClock,
       random: systemRandom,
@@ -298,7 +300,7 @@ class RunningGateway implements Gateway {
   #retain(config: GatewayConfig): void {
     const services = Object.values(config.services)
     const nowMs = systemClock.now()
-    this.#lease = { endpoints: this.#states.retain(services, nowMs), governance: this.#governance.retain(services, nowMs) }
+    this.#lease = { endpoints: this.#states.retain(services, nowMs), governance: this.#governance.retain(config, nowMs) }
     this.#health.expect(config.services)
     for (const listener of Object.values(config.listeners)) {
       const key = rowKey(listener)
@@ -312,6 +314,11 @@ class RunningGateway implements Gateway {
     const { registry } = this.#metrics
     createGauge(registry, METRICS.configGeneration, {}).set(this.#generation)
     createGauge(registry, METRICS.configLastReload, {}).set(systemClock.wallClock() / 1000)
+  }
+
+  reopenLogs(): void {
+    this.#options.log.info('opening the log files anew')
+    for (const handle of this.#handles) if (handle.state !== 'stopped') this.#send(handle, { type: 'reopen-logs' })
   }
 
   // ---- workers ----

@@ -29,6 +29,8 @@ interface Pending {
   readonly prepared: PreparedSnapshot
   readonly listeners: Map<string, HttpListener>
   readonly opened: HttpListener[]
+  /** Opened because its path is new; null: the one in use stays, or there is none. */
+  readonly accessLog: LogWriter | null
 }
 
 /** One worker thread: listeners, data path, and nothing else. The main thread tells it what to serve. */
@@ -45,7 +47,7 @@ class Worker {
   readonly #eventLoop
   readonly #publishing: NodeJS.Timeout
   #listeners = new Map<string, HttpListener>()
-  /** Listeners that a reload has taken away, while their last requests run. */
+  /** What a reload has taken away: listeners while their last requests run, logs while their last lines are written. */
   readonly #leaving = new Set<Promise<void>>()
   #isDraining = false
   #pending: Pending | null = null
@@ -92,7 +94,7 @@ class Worker {
       case 'rollback':
         return this.#rollback()
       case 'reopen-logs':
-        return this.#accessLog?.reopen()
+        return this.#reopenAccessLog()
       case 'drain':
         return this.#drain(message.timeoutMs)
     }
@@ -101,6 +103,7 @@ class Worker {
   async #prepare(message: PrepareMessage): Promise<void> {
     const { config, generation } = message
     const opened: HttpListener[] = []
+    let accessLog: LogWriter | null = null
     try {
       this.#states.update(message.layout)
       const functions = await createFunctionLookup(message)
@@ -127,13 +130,15 @@ class Worker {
         if (port !== wanted) isPortChosen = true
       }
       if (isPortChosen) prepared = this.#builder.prepare(config, generation, options)
+      accessLog = this.#prepareAccessLog(config.accessLog)
       if (this.#isDraining) throw new Error('the worker is draining')
       // A new listener serves from the moment it is bound; nobody knows it yet, and it has a complete snapshot from here on.
       for (const listener of opened) listener.use(prepared.snapshot.listeners.get(listener.listener.name) as ListenerRuntime)
-      this.#pending = { message, prepared, listeners, opened }
+      this.#pending = { message, prepared, listeners, opened, accessLog }
       this.#post({ type: 'prepared', generation, ports: Object.fromEntries(ports) })
     } catch (error) {
       for (const listener of opened) void listener.drain(0)
+      void accessLog?.close()
       this.#post({ type: 'refused', generation, message: error instanceof Error ? error.message : String(error) })
     }
   }
@@ -167,7 +172,7 @@ class Worker {
     if (pending === null) return
     this.#pending = null
     const { message, prepared, listeners } = pending
-    this.#configureAccessLog(this.#config?.accessLog ?? null, message.config.accessLog)
+    this.#configureAccessLog(message.config.accessLog, pending.accessLog)
     this.#context.snapshot = prepared.snapshot
     for (const [name, listener] of listeners) listener.use(prepared.snapshot.listeners.get(name) as ListenerRuntime)
     const kept = new Set(listeners.values())
@@ -181,29 +186,37 @@ class Worker {
   }
 
   #takeAway(listener: HttpListener, timeoutMs: number): void {
-    const leaving = listener.drain(timeoutMs).finally(() => this.#leaving.delete(leaving))
+    this.#letFinish(listener.drain(timeoutMs))
+  }
+
+  /** The thread does not end before this does. */
+  #letFinish(work: Promise<void>): void {
+    const leaving = work.finally(() => this.#leaving.delete(leaving))
     this.#leaving.add(leaving)
   }
 
   #rollback(): void {
     for (const listener of this.#pending?.opened ?? []) void listener.drain(0)
+    void this.#pending?.accessLog?.close()
     this.#pending = null
   }
 
-  #configureAccessLog(before: AccessLogConfig | null, after: AccessLogConfig | null): void {
-    if (after === null) {
-      this.#context.accessLog = null
-      void this.#accessLog?.close()
-      this.#accessLog = null
-      return
-    }
-    if (before?.path !== after.path || this.#accessLog === null) {
-      const writer = this.#openAccessLog(after.path)
-      void this.#accessLog?.close()
-      this.#accessLog = writer
+  /** Throws when the file cannot be opened: that must show before the configuration is in force. */
+  #prepareAccessLog(after: AccessLogConfig | null): LogWriter | null {
+    if (after === null || (this.#accessLog !== null && this.#config?.accessLog?.path === after.path)) return null
+    return this.#openAccessLog(after.path)
+  }
+
+  #configureAccessLog(after: AccessLogConfig | null, opened: LogWriter | null): void {
+    if (after === null || opened !== null) {
+      if (this.#accessLog !== null) this.#letFinish(this.#accessLog.close())
+      this.#accessLog = opened
     }
     const writer = this.#accessLog
-    if (writer === null) return
+    if (after === null || writer === null) {
+      this.#context.accessLog = null
+      return
+    }
     const format = compileAccessLog(after.format)
     const entry = new ExchangeEntry()
     this.#context.accessLog = (x, durationMs, status) => {
@@ -211,7 +224,15 @@ class Worker {
     }
   }
 
-  #openAccessLog(path: string): LogWriter | null {
+  #reopenAccessLog(): void {
+    try {
+      this.#accessLog?.reopen()
+    } catch (error) {
+      this.#log('error', 'the access log cannot be opened anew; the file before it stays in use', { error: describe(error) })
+    }
+  }
+
+  #openAccessLog(path: string): LogWriter {
     try {
       return new LogWriter({
         path,
@@ -223,8 +244,7 @@ class Worker {
         onError: (error) => this.#log('error', 'the access log cannot be written', { error: describe(error) }),
       })
     } catch (error) {
-      this.#log('error', 'the access log cannot be opened; requests are not logged', { error: describe(error) })
-      return null
+      throw new Error(`the access log cannot be opened: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
     }
   }
 

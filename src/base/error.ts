@@ -63,6 +63,13 @@ export const ERROR_KINDS = {
     title: 'Upgrade Required',
     doc: 'The route only serves another protocol.',
   },
+  rate_limited: {
+    http: 429,
+    source: 'downstream',
+    flag: 'RL',
+    title: 'Too Many Requests',
+    doc: 'A rate limit is exhausted. Retry-After says when a request may pass again.',
+  },
   head_too_large: {
     http: 431,
     source: 'downstream',

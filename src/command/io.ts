@@ -19,7 +19,7 @@ export interface TextSink {
   readonly hasColors: boolean
 }
 
-export type SignalName = 'SIGHUP' | 'SIGINT' | 'SIGTERM'
+export type SignalName = 'SIGHUP' | 'SIGINT' | 'SIGTERM' | 'SIGUSR1'
 
 /** What the shell sees. */
 export const EXIT_OK = 0

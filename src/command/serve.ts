@@ -16,6 +16,8 @@ export interface ServedGateway {
   listenerAddresses(): { name: string; address: string }[]
   adminAddress: string | null
   reload(): Promise<{ ok: boolean }>
+  /** Opens log files anew, after a rotation has moved them away. */
+  reopenLogs(): void
   /** Drains and stops; again while it does is the same. */
   stop(): Promise<void>
   /** Resolves when the gateway has stopped, for whatever reason. */
@@ -74,6 +76,7 @@ class Server {
     this.#releases.push(io.onSignal('SIGTERM', () => this.#onStopSignal('SIGTERM')))
     this.#releases.push(io.onSignal('SIGINT', () => this.#onStopSignal('SIGINT')))
     this.#releases.push(io.onSignal('SIGHUP', () => void this.#reload('SIGHUP')))
+    this.#releases.push(io.onSignal('SIGUSR1', () => this.#gateway?.reopenLogs()))
     await this.#startWatch()
     const config = await readConfigOrReport(path, io)
     if (config === null) return EXIT_FAILURE

@@ -1,10 +1,7 @@
 /** Puts the parsed configuration together: names are filled in, policies expanded, `auto` resolved. Only for one without problems. */
 import type { WrittenFilter } from './filter-schema.ts'
-import type { ParsedConfig } from './schema.ts'
+import { MAX_WORKERS, type ParsedConfig } from './schema.ts'
 import type { FilterConfig, GatewayConfig, ListenerConfig, RouteConfig, ServiceConfig } from './types.ts'
-
-/** Most workers `auto` starts. */
-const MAX_AUTO_WORKERS = 1024
 
 export function assembleConfig(parsed: ParsedConfig, cpuCount: number): GatewayConfig {
   const listeners: Record<string, ListenerConfig> = {}
@@ -18,7 +15,7 @@ export function assembleConfig(parsed: ParsedConfig, cpuCount: number): GatewayC
     routes[name] = { ...route, name, destination, filters: expand(filters, parsed.policies) }
   }
   return {
-    workers: parsed.workers === 'auto' ? Math.min(Math.max(1, Math.floor(cpuCount)), MAX_AUTO_WORKERS) : parsed.workers,
+    workers: parsed.workers === 'auto' ? Math.min(Math.max(1, Math.floor(cpuCount)), MAX_WORKERS) : parsed.workers,
     admin: parsed.admin,
     accessLog: parsed.accessLog,
     log: parsed.log,

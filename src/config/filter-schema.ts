@@ -1,5 +1,6 @@
 /** Filters, and the two answers a gateway gives on its own: `respond` and `redirect`. */
 import { z } from 'zod'
+import { rateLimitSchema } from './limit-schema.ts'
 import { FunctionMarker } from './module-source.ts'
 import { PREFIX_EXPECTED, parsePrefix } from './path.ts'
 import { parsePlaceholders } from './placeholders.ts'
@@ -198,7 +199,7 @@ const rewrite = strict({
   return z.NEVER
 })
 
-export const FILTER_KINDS = ['headers', 'rewrite', 'strip-prefix', 'redirect', 'respond'] as const
+export const FILTER_KINDS = ['headers', 'rewrite', 'strip-prefix', 'redirect', 'respond', 'rate-limit'] as const
 
 const filterObject = strict({
   headers: headersFilter.optional().describe('Set, add and remove headers of the request and the response.'),
@@ -208,6 +209,9 @@ const filterObject = strict({
   'strip-prefix': prefix.optional().describe('Take whole segments from the start of the path: `/api` makes `/api/users` into `/users`.'),
   redirect: redirectSchema.optional().describe('Answer with a redirect.'),
   respond: respondSchema.optional().describe('Answer at once with a fixed response.'),
+  'rate-limit': rateLimitSchema
+    .optional()
+    .describe('Let so many requests pass in a time, exactly over all workers, and answer the others with 429.'),
 })
   .transform((o, context): FilterConfig => {
     const given = FILTER_KINDS.filter((kind) => o[kind] !== undefined)
@@ -228,6 +232,7 @@ interface FilterParts {
   'strip-prefix'?: string | undefined
   redirect?: RedirectConfig | undefined
   respond?: RespondConfig | undefined
+  'rate-limit'?: FilterConfig | undefined
 }
 
 function toFilter(o: FilterParts): FilterConfig {
@@ -235,6 +240,7 @@ function toFilter(o: FilterParts): FilterConfig {
   if (o.rewrite !== undefined) return o.rewrite
   if (o['strip-prefix'] !== undefined) return { kind: 'strip-prefix', prefix: o['strip-prefix'] }
   if (o.redirect !== undefined) return { kind: 'redirect', redirect: o.redirect }
+  if (o['rate-limit'] !== undefined) return o['rate-limit']
   return { kind: 'respond', respond: o.respond! }
 }
 

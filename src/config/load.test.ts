@@ -192,7 +192,7 @@ routes: { r: { match: { headers: { x: "\${ID}" } }, respond: { body: "\${N}" } }
 
 test('what is written in quotes without substitution stays text', async () => {
   assert.deepEqual(await problemsOf({ text: `workers: "5"\n${MINIMAL}` }), [
-    'workers: found "5"; expected auto or a whole number from 1 to 1024',
+    'workers: found "5"; expected auto or a whole number from 1 to 64',
   ])
 })
 

@@ -65,9 +65,10 @@ const log = strict({
   format: z.enum(['json', 'text']).default('json').describe('One JSON object a line, or text for people.'),
 })
 
-const WORKERS_EXPECTED = 'expected auto or a whole number from 1 to 1024'
+export const MAX_WORKERS = 64
+const WORKERS_EXPECTED = `expected auto or a whole number from 1 to ${MAX_WORKERS}`
 
-const workers = z.union([z.literal('auto'), integer(1, 1024)], { error: WORKERS_EXPECTED })
+const workers = z.union([z.literal('auto'), integer(1, MAX_WORKERS)], { error: WORKERS_EXPECTED })
 
 const LISTENERS_EXPECTED = 'expected at least one listener such as web: { address: ":8080" }'
 

@@ -310,11 +310,24 @@ export interface HeaderEditConfig {
   remove: string[]
 }
 
+export interface RateLimitFilterConfig {
+  kind: 'rate-limit'
+  /** Filters of the same name share their buckets; null: each route has its own. */
+  name: string | null
+  ratePerSecond: number
+  burst: number
+  /** What has a bucket of its own; null: all requests share one. */
+  by: KeyConfig | null
+  /** Buckets kept at the same time. */
+  maxKeys: number
+}
+
 export type FilterConfig =
   | { kind: 'headers'; request: HeaderEditConfig; response: HeaderEditConfig }
   | { kind: 'rewrite'; from: string; to: string }
   | { kind: 'rewrite-prefix'; prefix: string; to: string }
   | { kind: 'strip-prefix'; prefix: string }
+  | RateLimitFilterConfig
   | { kind: 'redirect'; redirect: RedirectConfig }
   | { kind: 'respond'; respond: RespondConfig }
   | { kind: 'custom'; ref: FunctionRef }

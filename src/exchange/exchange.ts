@@ -100,6 +100,11 @@ export class Exchange extends Timed implements PickContext {
   isRetryGranted = false
   /** The response tells gateways before this one not to try again. */
   isRetryForbidden = false
+  /** An error a filter answers with; see `reject`. */
+  rejection: ErrorCode | null = null
+  rejectionDetail = ''
+  /** More fields for an error of ours: name, value, name, value ... */
+  errorHeaders: string[] | null = null
   /** For a Retry-After on an error of ours; 0: none of its own. */
   retryAfterMs = 0
   nowMs: number
@@ -213,6 +218,12 @@ export class Exchange extends Timed implements PickContext {
       if (!isFieldValue(headers[i + 1] ?? '')) throw new TypeError(`not a field value for ${name}`)
     }
     this.local = { status, headers, body }
+  }
+
+  /** Answers with an error of ours: what a filter does that refuses a request, without the cost of throwing. */
+  reject(code: ErrorCode, detail: string): void {
+    this.rejection = code
+    this.rejectionDetail = detail
   }
 
   /** The request has a body, or may have one of unknown length. */

@@ -1,13 +1,15 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { FilterConfig, FunctionRef } from '../config/types.ts'
+import { createSharedTable, SharedTable } from '../limit/shared-table.ts'
 import { createFilters, type FilterEnvironment } from './order.ts'
 
 const NONE = { set: {}, add: {}, remove: [] }
 const REF: FunctionRef = { kind: 'function', path: ['routes', 'users', 'filters', 0], name: 'auth' }
 
 function env(fn: unknown): FilterEnvironment {
-  return { functions: () => fn, onDefect() {} }
+  const table = new SharedTable(createSharedTable({ ratePerSecond: 1, burst: 1 }, 0, () => 0.5))
+  return { functions: () => fn, onDefect() {}, rateLimit: () => table }
 }
 
 describe('the filters of a route', () => {

@@ -7,7 +7,7 @@ import { type Waiter, WaitQueue } from './wait-queue.ts'
  * while somebody waits is handed over, not given up: the most important waiter of all workers gets it, so that nobody overtakes
  * and no place is lost.
  *
- *   header 16 words   held places | limit of this moment (0: the configured one) | rotation
+ *   header 16 words   held places | limit of this moment (0: the configured one) | rotation | waiters
  *   16 words for each worker   places it holds | waiters | 1 + level of its top waiter | granted, not yet taken | wakes
  *
  * Who waits publishes that first and then tries once more; who leaves gives up the place first and then looks for waiters once more.
@@ -30,6 +30,8 @@ export type Admission = 'admitted' | 'queued' | 'shed'
 const HELD = 0
 const LIMIT = 1
 const ROTATION = 2
+/** Of all workers, so that one read tells whether anybody waits. */
+const WAITERS = 3
 const HEADER_WORDS = 16
 const COLUMN_WORDS = 16
 const OWN = 0
@@ -165,7 +167,7 @@ export class ConcurrencyLimit {
   /** Takes back what a worker that died held. Call before another worker starts under the same index. */
   clearWorker(worker: number): void {
     const column = this.#columns + worker * COLUMN_WORDS
-    Atomics.store(this.#words, column + WAITING, 0)
+    Atomics.sub(this.#words, this.#at + WAITERS, Atomics.exchange(this.#words, column + WAITING, 0))
     Atomics.store(this.#words, column + TOP, 0)
     Atomics.store(this.#words, column + GRANTS, 0)
     Atomics.sub(this.#words, this.#at + HELD, Atomics.exchange(this.#words, column + OWN, 0))
@@ -201,6 +203,7 @@ export class ConcurrencyLimit {
 
   /** The worker with the most important waiter that no place is on its way to; the turn goes round among equals. -1: nobody waits. */
   #mostUrgent(): number {
+    if (Atomics.load(this.#words, this.#at + WAITERS) === 0) return -1
     let best = -1
     let bestTop = Number.POSITIVE_INFINITY
     const first = Atomics.load(this.#words, this.#at + ROTATION)
@@ -243,6 +246,8 @@ export class ConcurrencyLimit {
 
   #publish(): void {
     Atomics.store(this.#words, this.#column + TOP, this.#queue.topPriority + 1)
-    Atomics.store(this.#words, this.#column + WAITING, this.#queue.length)
+    const before = Atomics.exchange(this.#words, this.#column + WAITING, this.#queue.length)
+    // Last: who sees it must find the waiter.
+    if (before !== this.#queue.length) Atomics.add(this.#words, this.#at + WAITERS, this.#queue.length - before)
   }
 }

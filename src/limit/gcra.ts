@@ -83,7 +83,7 @@ export class Gcra {
     n: number,
     maxWaitMs: number,
   ): TakeOutcome {
-    const ticks = Math.floor((nowMs - this.#originMs) / this.#tickMs)
+    const ticks = this.ticksAt(nowMs)
     const now = ticks | 0
     const unit = Math.floor(ticks / UNIT_TICKS) | 0
     const cost = n * this.#ticksPerToken
@@ -113,18 +113,19 @@ export class Gcra {
     return REFUSED
   }
 
-  /** How far the TAT lies ahead, in ticks; 0 for a full bucket. */
-  aheadTicks(words: Int32Array, tatAt: number, touchedAt: number, nowMs: number): number {
-    const ticks = Math.floor((nowMs - this.#originMs) / this.#tickMs)
-    const tat = Atomics.load(words, tatAt)
-    const touched = Atomics.load(words, touchedAt)
+  /** The time in ticks since the origin. */
+  ticksAt(nowMs: number): number {
+    return Math.floor((nowMs - this.#originMs) / this.#tickMs)
+  }
+
+  /** How far the TAT lies ahead of the time `ticks`; 0 for a full bucket. */
+  aheadTicks(tat: number, touched: number, ticks: number): number {
     if ((((Math.floor(ticks / UNIT_TICKS) | 0) - touched) | 0) >= STALE_UNITS) return 0
     return Math.max(0, (tat - (ticks | 0)) | 0)
   }
 
   /** Makes the two words a full bucket. Only for an entry nobody else may use yet. */
-  fill(words: Int32Array, tatAt: number, touchedAt: number, nowMs: number): void {
-    const ticks = Math.floor((nowMs - this.#originMs) / this.#tickMs)
+  fill(words: Int32Array, tatAt: number, touchedAt: number, ticks: number): void {
     Atomics.store(words, touchedAt, Math.floor(ticks / UNIT_TICKS) | 0)
     Atomics.store(words, tatAt, ticks | 0)
   }

@@ -61,6 +61,7 @@ const JITTER_RATIO = 0.15
 const BUCKETS = 3
 /** A measurement that finds too few requests ends after this time, with what it has. */
 const MAX_MEASURE_MS = 5000
+const MAX_LATE_INTERVALS = 1000
 /** Longer than any process runs. */
 const EVER_MS = 2 ** 50
 
@@ -118,8 +119,12 @@ export class GradientLimit {
     this.#histogram.record(latencyMs, nowMs)
     const interval = this.#histogram.pieceAt(nowMs)
     const last = this.#load(INTERVAL)
-    if (interval === last || !this.#swap(INTERVAL, last, interval)) return false
-    if (this.#load(MEASUREMENT) === 0 || this.#leftMs(nowMs) <= 0) this.#startMeasuring(nowMs)
+    const isFirst = this.#load(MEASUREMENT) === 0
+    const ahead = (interval - last) | 0
+    // A thread that read its clock a little earlier must not turn the interval back.
+    if (!isFirst && ahead <= 0 && ahead > -MAX_LATE_INTERVALS) return false
+    if (!this.#swap(INTERVAL, last, interval)) return false
+    if (isFirst || this.#leftMs(nowMs) <= 0) this.#startMeasuring(nowMs)
     else this.#recalculate(nowMs)
     return true
   }

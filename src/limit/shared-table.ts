@@ -39,8 +39,11 @@ const TOUCHED = WAYS * 3
 /** Entries for each key asked for: at this filling about one group in 250 has to evict a bucket in use. */
 const SPARE_FACTOR = 2
 const MAX_GROUPS = 2 ** 24
-/** Rounds a thread waits for the lock of a group: the holder does some hundred steps, and may have been interrupted or have died. */
-const MAX_SPINS = 10_000
+/** The holder of a lock needs some hundred steps. When that does not suffice it was interrupted, and needs the processor more than we do. */
+const MAX_SPINS = 1000
+const NAP_MS = 1
+/** After so many naps it is taken for dead. */
+const MAX_NAPS = 50
 /** A key that is thrown out as soon as it is entered, this often, is refused to be fought for. */
 const MAX_TRIES = 8
 
@@ -108,21 +111,25 @@ export class SharedTable {
 
   /** Keys whose bucket is not full. Looks at the whole table: for statistics now and then. */
   countKeys(nowMs: number): number {
+    const ticks = this.#gcra.ticksAt(nowMs)
     let keys = 0
     for (let group = 0; group < this.#groups; group++) {
       const base = this.#groupsAt + group * GROUP_WORDS
       for (let entry = base; entry < base + WAYS; entry++) {
-        if (Atomics.load(this.#words, entry) !== 0 && this.#aheadTicks(entry, nowMs) > 0) keys++
+        if (this.#words[entry] !== 0 && this.#aheadTicks(entry, ticks) > 0) keys++
       }
     }
     return keys
   }
 
-  /** Index of the entry's first word, or -1. */
+  /**
+   * Index of the entry's first word, or -1. Reads plainly, which costs a tenth of an Atomics call: a key that is missed because it is
+   * being entered is found under the lock, and one that is found is looked at again by `Gcra.take`, with Atomics.
+   */
   #find(base: number, high: number, low: number): number {
     const words = this.#words
     for (let entry = base; entry < base + WAYS; entry++) {
-      if (Atomics.load(words, entry) === high && Atomics.load(words, entry + LOW) === low) return entry
+      if (words[entry] === high && words[entry + LOW] === low) return entry
     }
     return -1
   }
@@ -134,34 +141,36 @@ export class SharedTable {
     // Another thread may have entered it before we had the lock.
     let entry = this.#find(base, high, low)
     if (entry === -1) {
-      entry = this.#choose(base, nowMs)
+      const ticks = this.#gcra.ticksAt(nowMs)
+      entry = this.#choose(base, ticks)
       // Whoever still looks at the old key must not take the new one's halves for it: the high half goes first and comes last.
       Atomics.store(words, entry, 0)
       Atomics.store(words, entry + LOW, low)
-      this.#gcra.fill(words, entry + TAT, entry + TOUCHED, nowMs)
+      this.#gcra.fill(words, entry + TAT, entry + TOUCHED, ticks)
       Atomics.store(words, entry, high)
     }
     Atomics.store(words, lock, 0)
     return entry
   }
 
-  /**
-   * When the lock cannot be had in time its holder was interrupted in there, or has died: we go on as if we had it, at the price
-   * that a key may be entered twice, or its burst begin anew, at that moment.
-   */
+  /** When its holder has died in there we go on as if we had it. */
   #lock(lock: number): void {
     for (let spins = 0; spins < MAX_SPINS; spins++) {
+      if (Atomics.compareExchange(this.#words, lock, 0, 1) === 0) return
+    }
+    for (let naps = 0; naps < MAX_NAPS; naps++) {
+      Atomics.wait(this.#words, lock, 1, NAP_MS)
       if (Atomics.compareExchange(this.#words, lock, 0, 1) === 0) return
     }
   }
 
   /** An empty entry, else one with a full bucket, else the one that is closest to full. */
-  #choose(base: number, nowMs: number): number {
+  #choose(base: number, ticks: number): number {
     let chosen = base
     let least = Number.POSITIVE_INFINITY
     for (let entry = base; entry < base + WAYS; entry++) {
-      if (Atomics.load(this.#words, entry) === 0) return entry
-      const ahead = this.#aheadTicks(entry, nowMs)
+      if (this.#words[entry] === 0) return entry
+      const ahead = this.#aheadTicks(entry, ticks)
       if (ahead < least) {
         least = ahead
         chosen = entry
@@ -171,7 +180,7 @@ export class SharedTable {
     return chosen
   }
 
-  #aheadTicks(entry: number, nowMs: number): number {
-    return this.#gcra.aheadTicks(this.#words, entry + TAT, entry + TOUCHED, nowMs)
+  #aheadTicks(entry: number, ticks: number): number {
+    return this.#gcra.aheadTicks(this.#words[entry + TAT]!, this.#words[entry + TOUCHED]!, ticks)
   }
 }

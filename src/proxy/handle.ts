@@ -109,6 +109,7 @@ export class RequestHandler implements DownstreamEvents, UpstreamEvents {
         return
       }
       if (x.local !== null) return this.#answer(x)
+      if (x.rejection !== null) return this.#fail(x, x.rejection, x.rejectionDetail)
     }
     this.#route(x, route)
   }

@@ -18,7 +18,8 @@ export function createProblem(x: Exchange, code: ErrorCode, detail: string): Loc
   const body: Record<string, unknown> = { type: 'about:blank', title: kind.title, status: kind.http, code, detail }
   if (x.requestId !== '') body.request_id = x.requestId
   const headers = ['Content-Type', 'application/problem+json', 'Cache-Control', 'no-store']
-  if (kind.http === 503) headers.push('Retry-After', String(Math.max(1, Math.ceil(x.retryAfterMs / 1000))))
+  if (kind.http === 503 || kind.http === 429) headers.push('Retry-After', String(Math.max(1, Math.ceil(x.retryAfterMs / 1000))))
   if (kind.http === 405) headers.push('Allow', 'GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS')
+  if (x.errorHeaders !== null) headers.push(...x.errorHeaders)
   return { status: kind.http, headers, body: Buffer.from(`${JSON.stringify(body)}\n`) }
 }

@@ -126,7 +126,7 @@ export class SnapshotBuilder {
     for (const service of Object.values(config.services)) services.set(service.name, this.#service(service, options))
     const entries = Object.values(config.routes).map((route) => ({
       config: route,
-      route: this.#route(route, services, options.functions),
+      route: this.#route(route, services, options),
     }))
     const listeners = new Map<string, ListenerRuntime>()
     for (const listener of Object.values(config.listeners)) {
@@ -172,13 +172,25 @@ export class SnapshotBuilder {
     return new RuntimeOfService(service, metrics, pools, governance)
   }
 
-  #route(config: RouteConfig, services: ReadonlyMap<string, ServiceRuntime>, functions: FunctionLookup): CompiledRoute {
+  #route(
+    config: RouteConfig,
+    services: ReadonlyMap<string, ServiceRuntime>,
+    options: { functions: FunctionLookup; governance: Governance },
+  ): CompiledRoute {
     const { destination } = config
     const choices = destination.kind === 'services' ? weigh(destination.services, services) : []
     return {
       name: config.name,
       config,
-      filters: createFilters(config.filters, { functions, onDefect: this.#environment.onDefect }),
+      filters: createFilters(
+        config.filters,
+        {
+          functions: options.functions,
+          onDefect: this.#environment.onDefect,
+          rateLimit: (filter, route, index) => options.governance.rateLimit(filter, route, index),
+        },
+        config.name,
+      ),
       single: choices.length === 1 ? (choices[0] as WeightedService).service : null,
       weighted: choices.length > 1 ? choices : null,
       answer:

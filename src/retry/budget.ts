@@ -81,8 +81,9 @@ export class RetryBudget {
   /** Takes a place for one retry; call `release` when that attempt ended. False: the budget is exhausted. */
   tryAcquire(nowMs: number): boolean {
     const limit = Math.max(this.#config.minConcurrency, Math.floor(this.#config.activeRatio * this.active + 1e-9))
-    if (Atomics.load(this.#words, this.#retries) >= limit || !this.#window.tryWithdraw(nowMs)) return false
-    for (let held = Atomics.load(this.#words, this.#retries); held < limit; ) {
+    let held = Atomics.load(this.#words, this.#retries)
+    if (held >= limit || !this.#window.tryWithdraw(nowMs)) return false
+    while (held < limit) {
       const seen = Atomics.compareExchange(this.#words, this.#retries, held, held + 1)
       if (seen === held) {
         Atomics.add(this.#words, this.#column + OWN_RETRIES, 1)
@@ -101,9 +102,12 @@ export class RetryBudget {
 
   /** Requests now running, over all workers. */
   get active(): number {
-    let sum = 0
-    const first = this.#area.at + HEADER_WORDS
-    for (let worker = 0; worker < this.#area.workers; worker++) sum += Atomics.load(this.#words, first + worker * COLUMN_WORDS + ACTIVE)
+    const words = this.#words
+    const first = this.#area.at + HEADER_WORDS + ACTIVE
+    const end = first + this.#area.workers * COLUMN_WORDS
+    // One atomic read orders the plain ones after it.
+    let sum = Atomics.load(words, first)
+    for (let at = first + COLUMN_WORDS; at < end; at += COLUMN_WORDS) sum += words[at]!
     return sum
   }
 

@@ -1,7 +1,9 @@
+import type { Random } from '../base/clock.ts'
 import { type SharedAreaLayout, type SharedAreaLease, SharedAreaStore, SharedAreas } from '../base/shared-area.ts'
 import type { Breaker } from '../breaker/breaker.ts'
 import { CircuitBreaker, circuitBreakerWords } from '../breaker/circuit-breaker.ts'
-import type { BreakerConfig, RetryConfig, ServiceConfig } from '../config/types.ts'
+import type { BreakerConfig, GatewayConfig, RateLimitFilterConfig, RetryConfig } from '../config/types.ts'
+import { createSharedTable, SharedTable, type SharedTableLayout } from '../limit/shared-table.ts'
 import { RETRY_BUDGET_DEFAULTS, RetryBudget, retryBudgetWords } from '../retry/budget.ts'
 
 /**
@@ -11,6 +13,13 @@ import { RETRY_BUDGET_DEFAULTS, RetryBudget, retryBudgetWords } from '../retry/b
 export interface GovernanceLayout {
   readonly retryBudgets: SharedAreaLayout
   readonly breakers: SharedAreaLayout
+  /** By `rateLimitId`. */
+  readonly rateLimits: Readonly<Record<string, SharedTableLayout>>
+}
+
+/** Which buckets a rate limit uses: those of its name, or its own by its place in a route. */
+export function rateLimitId(config: RateLimitFilterConfig, route: string, index: number): string {
+  return config.name === null ? `route ${route} ${index}` : `name ${config.name}`
 }
 
 export interface GovernanceLease {
@@ -22,22 +31,42 @@ export interface GovernanceLease {
 export class GovernanceStore {
   readonly #retryBudgets: SharedAreaStore
   readonly #breakers: SharedAreaStore
+  readonly #random: Random
+  /** Buckets survive a reload as long as their rate, burst and size stay the same. */
+  #rateLimits = new Map<string, { config: RateLimitFilterConfig; layout: SharedTableLayout }>()
 
-  constructor(workers: number) {
+  constructor(workers: number, random: Random) {
+    this.#random = random
     this.#retryBudgets = new SharedAreaStore({ wordsPerArea: retryBudgetWords(workers), workers })
     this.#breakers = new SharedAreaStore({ wordsPerArea: circuitBreakerWords(workers), workers })
   }
 
-  retain(services: Iterable<ServiceConfig>, nowMs: number): GovernanceLease {
-    const names = Array.from(services, (service) => service.name)
+  retain(config: GatewayConfig, nowMs: number): GovernanceLease {
+    const names = Object.keys(config.services)
     const leases: SharedAreaLease[] = [this.#retryBudgets.retain(names, nowMs), this.#breakers.retain(names, nowMs)]
     const [retryBudgets, breakers] = leases as [SharedAreaLease, SharedAreaLease]
     return {
-      layout: { retryBudgets: retryBudgets.layout, breakers: breakers.layout },
+      layout: { retryBudgets: retryBudgets.layout, breakers: breakers.layout, rateLimits: this.#retainRateLimits(config, nowMs) },
       release: (releasedAtMs) => {
         for (const lease of leases) lease.release(releasedAtMs)
       },
     }
+  }
+
+  #retainRateLimits(config: GatewayConfig, nowMs: number): Record<string, SharedTableLayout> {
+    const kept = new Map<string, { config: RateLimitFilterConfig; layout: SharedTableLayout }>()
+    for (const route of Object.values(config.routes)) {
+      route.filters.forEach((filter, index) => {
+        if (filter.kind !== 'rate-limit') return
+        const id = rateLimitId(filter, route.name, index)
+        if (kept.has(id)) return
+        const old = this.#rateLimits.get(id)
+        const layout = old !== undefined && isSameLimit(old.config, filter) ? old.layout : createSharedTable(filter, nowMs, this.#random)
+        kept.set(id, { config: filter, layout })
+      })
+    }
+    this.#rateLimits = kept
+    return Object.fromEntries(Array.from(kept, ([id, { layout }]) => [id, layout]))
   }
 
   /** Takes back what a worker that died held. Call before another worker starts under the same index. */
@@ -47,12 +76,18 @@ export class GovernanceStore {
   }
 }
 
+function isSameLimit(a: RateLimitFilterConfig, b: RateLimitFilterConfig): boolean {
+  return a.ratePerSecond === b.ratePerSecond && a.burst === b.burst && a.maxKeys === b.maxKeys
+}
+
 /** One worker's access. */
 export class Governance {
   readonly #retryBudgets: SharedAreas
   readonly #breakers: SharedAreas
+  readonly #rateLimits: GovernanceLayout['rateLimits']
 
   constructor(layout: GovernanceLayout, worker: number) {
+    this.#rateLimits = layout.rateLimits
     this.#retryBudgets = new SharedAreas(layout.retryBudgets, worker)
     this.#breakers = new SharedAreas(layout.breakers, worker)
   }
@@ -64,6 +99,12 @@ export class Governance {
       activeRatio: budgetRatio,
       windowRatio: budgetRatio,
     })
+  }
+
+  rateLimit(config: RateLimitFilterConfig, route: string, index: number): SharedTable {
+    const layout = this.#rateLimits[rateLimitId(config, route, index)]
+    if (layout === undefined) throw new Error(`no memory for the rate limit of route ${route}`)
+    return new SharedTable(layout)
   }
 
   breaker(service: string, config: BreakerConfig): Breaker {

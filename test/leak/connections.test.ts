@@ -160,11 +160,13 @@ test('upstreams that die at random moments leave nothing behind', { timeout: 60_
   const client = async () => {
     while (left-- > 0) {
       const result = await new Promise<string>((resolve) => {
+        let hasBegun = false
         const request = http.request({ port: sluice.port(), host: '127.0.0.1', agent, method: left % 3 === 0 ? 'POST' : 'GET' }, (response) => {
+          hasBegun = true
           response.resume()
           response.on('close', () => resolve(response.complete ? String(response.statusCode) : 'cut off'))
         })
-        request.on('error', (error) => resolve(error.message))
+        request.on('error', (error) => resolve(hasBegun ? 'cut off' : error.message))
         request.end(left % 3 === 0 ? 'body' : undefined)
       })
       statuses.set(result, (statuses.get(result) ?? 0) + 1)
@@ -173,7 +175,8 @@ test('upstreams that die at random moments leave nothing behind', { timeout: 60_
   await Promise.all(Array.from({ length: AT_ONCE }, client))
   agent.destroy()
   t.diagnostic(JSON.stringify([...statuses]))
-  assert.deepEqual([...statuses.keys()].sort(), ['200', '502', 'cut off'])
+  // A response that is broken off ends in an RST, which may overtake what there was of it.
+  assert.deepEqual([...statuses.keys()].filter((result) => result !== 'read ECONNRESET').sort(), ['200', '502', 'cut off'])
   await assertNoSocketLeft(sluice.pid, before)
   const metrics = await scrape(sluice)
   assert.equal(metrics.sum('sluice_requests_in_flight'), 0)

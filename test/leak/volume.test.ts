@@ -25,9 +25,14 @@ async function pour(into: NodeJS.WritableStream & { destroyed?: boolean }, total
   for (let at = 0; at < total; at += PATTERN.length) {
     if (into.destroyed === true) return
     if (!into.write(PATTERN.subarray(0, Math.min(PATTERN.length, total - at)))) {
-      await new Promise((resolve) => {
-        into.once('drain', resolve)
-        into.once('close', resolve)
+      await new Promise<void>((resolve) => {
+        const go = () => {
+          into.off('drain', go)
+          into.off('close', go)
+          resolve()
+        }
+        into.on('drain', go)
+        into.on('close', go)
       })
     }
   }

@@ -26,15 +26,15 @@ writeFileSync(largePath, large)
 const text = 'the same line again and again\n'.repeat(2000)
 const brotli = brotliCompressSync(text)
 
+// gzip_proxied: for a request with Via, nginx compresses only when told to.
 const nginx = await startNginx(
   scope,
-  `location / { }
-   location /gz/ { alias FOLDER/; gzip on; gzip_types text/plain; gzip_min_length 1; }
-   location /br/ { alias FOLDER/; add_header Content-Encoding br; }
-   location /slow/ { alias FOLDER/; limit_rate 4m; }
+  `absolute_redirect off;
+   location /gz/ { rewrite ^/gz(/.*) $1 break; gzip on; gzip_proxied any; gzip_types text/plain; gzip_min_length 1; }
+   location /br/ { rewrite ^/br(/.*) $1 break; add_header Content-Encoding br; }
+   location /slow/ { rewrite ^/slow(/.*) $1 break; limit_rate 4m; }
    location /moved { return 301 /elsewhere; }
-   location /none { return 204; }
-   location /chunks { gzip on; gzip_types *; chunked_transfer_encoding on; }`.replaceAll('FOLDER', '$document_root'),
+   location /none { return 204; }`,
   { files: { 'text.txt': text, 'text.br': brotli, 'large.bin': large, empty: '' } },
 )
 
@@ -148,8 +148,6 @@ test('gzip and brotli go through untouched, conditional requests too', async () 
   assert.equal(gunzipSync(zipped.bytes).toString(), text)
   assert.ok(zipped.bytes.length < 2000)
   assert.equal(await curl('--compressed', `${url}/n/gz/text.txt`), text)
-  const direct = await fetch(`http://${nginx.address}/br/text.br`, { headers: { 'accept-encoding': 'identity' } }).catch(() => null)
-  assert.ok(direct === null || direct.ok)
   const braided = await raw('/n/br/text.br', '-H', 'Accept-Encoding: br')
   assert.match(braided.head, /content-encoding: br/i)
   assert.deepEqual(braided.bytes, brotli)

@@ -62,6 +62,7 @@ export class KeptConnection {
 
   close(): void {
     this.socket.destroy()
+    this.#onEnded('fin')
   }
 
   #onEnded(how: 'fin' | 'reset'): void {
