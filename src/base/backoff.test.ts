@@ -24,10 +24,16 @@ describe('backoff', () => {
   })
 
   it('never leaves its bounds', () => {
-    const property = fc.property(fc.nat(1e6), fc.nat(1e6), fc.nat(100), fc.double({ min: 0, max: 0.999, noNaN: true }), (baseMs, maxMs, n, r) => {
-      const wait = backoffMs({ baseMs, maxMs }, n, () => r)
-      assert(wait >= 0 && wait <= maxMs)
-    })
+    const property = fc.property(
+      fc.nat(1e6),
+      fc.nat(1e6),
+      fc.nat(100),
+      fc.double({ min: 0, max: 0.999, noNaN: true }),
+      (baseMs, maxMs, n, r) => {
+        const wait = backoffMs({ baseMs, maxMs }, n, () => r)
+        assert(wait >= 0 && wait <= maxMs)
+      },
+    )
     fc.assert(property, { numRuns: 5000, seed: 4 })
   })
 })

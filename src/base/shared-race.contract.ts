@@ -40,3 +40,29 @@ export function repeat(runs: number): number {
   const factor = Number(process.env['SLUICE_TEST_FACTOR'] ?? 1)
   return Math.max(1, Math.round(runs * (Number.isFinite(factor) && factor > 0 ? factor : 1)))
 }
+
+/** The operations that can be interrupted. */
+type AtomicName = 'compareExchange' | 'add' | 'sub' | 'exchange'
+
+/**
+ * Runs `run`, and `other` once in the middle of it: right before the first `name` on the word at `index`. So a race of a few nanoseconds
+ * happens in every run of a test. `other` may use the same word; it is not interrupted.
+ */
+export function interrupt(name: AtomicName, index: number, other: () => void, run: () => void): void {
+  const atomics = Atomics as unknown as Record<AtomicName, (words: Int32Array, at: number, ...values: number[]) => number>
+  const original = atomics[name]
+  let isDone = false
+  atomics[name] = (words, at, ...values) => {
+    if (!isDone && at === index) {
+      isDone = true
+      other()
+    }
+    return original(words, at, ...values)
+  }
+  try {
+    run()
+  } finally {
+    atomics[name] = original
+  }
+  if (!isDone) throw new Error(`Atomics.${name} was not called on word ${index}`)
+}

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { createSharedArea } from '../base/shared-area.ts'
-import { repeat } from '../base/shared-race.contract.ts'
+import { interrupt, repeat } from '../base/shared-race.contract.ts'
 import { type BreakerOutcome, errorPercent, outcomeOfStatus } from './breaker.ts'
 import { CIRCUIT_BREAKER_DEFAULTS, CircuitBreaker, type CircuitBreakerConfig, circuitBreakerWords } from './circuit-breaker.ts'
 import { fromHystrix } from './hystrix.ts'
@@ -181,6 +181,29 @@ describe('an open circuit breaker', () => {
     assert.equal(one.state(T + 7002), 'closed')
   })
 
+  it('sends no probe in place of one that failed, in the moment before it is open again', () => {
+    const [one, two] = setUp()
+    send(one, 'failure', T, 20)
+    const probe = one.allow(T + 5000)
+    let second = -1
+    const ask = () => {
+      second = two.allow(T + 5001)
+    }
+    interrupt('compareExchange', 0, ask, () => one.record(probe, 'failure', 1, T + 5001))
+    assert.equal(second, 0)
+    assert.equal(two.state(T + 5001), 'open')
+  })
+
+  it('takes back a probe that was claimed while the era ended', () => {
+    const [one, two] = setUp({ probes: 2 })
+    send(one, 'failure', T, 20)
+    const probe = one.allow(T + 5000)
+    // The second place, while the first probe fails.
+    const fail = () => one.record(probe, 'failure', 1, T + 5001)
+    interrupt('compareExchange', 17, fail, () => assert.equal(two.allow(T + 5001), 0))
+    assert.equal(two.state(T + 5001), 'open')
+  })
+
   it('treats a probe that is slow as failed', () => {
     const [one] = setUp({ slowCallMs: 100 })
     send(one, 'failure', T, 20)
@@ -204,7 +227,10 @@ describe('the parameters of Hystrix', () => {
 
   it('have its defaults', () => {
     const config = fromHystrix()
-    assert.deepEqual([config.minRequests, config.openForMs, config.maxOpenForMs, config.probes, config.windowMs], [20, 5000, 5000, 1, 10_000])
+    assert.deepEqual(
+      [config.minRequests, config.openForMs, config.maxOpenForMs, config.probes, config.windowMs],
+      [20, 5000, 5000, 1, 10_000],
+    )
     const [one] = setUp(config)
     // 99 of 199 are 49.7 percent, which is 50 when rounded.
     send(one, 'success', T, 100)
@@ -297,7 +323,7 @@ class Model {
 
 describe('any run of a circuit breaker', () => {
   it('is that of the model', () => {
-    const seen = { 'closed': 0, 'open': 0, 'half-open': 0 }
+    const seen = { closed: 0, open: 0, 'half-open': 0 }
     const event = fc.record({
       kind: fc.constantFrom('allow', 'allow', 'allow', 'record', 'record'),
       worker: fc.nat(1),

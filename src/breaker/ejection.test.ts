@@ -139,7 +139,11 @@ describe('outlier ejection', () => {
       consecutiveFailures: fc.constantFrom(0, 0, 0, 5, 100),
       latencyMs: fc.constantFrom(-1, 1, 10, 1000),
     })
-    const step = fc.record({ samples: fc.array(sample, { minLength: 12, maxLength: 12 }), count: fc.integer({ min: 1, max: 12 }), waitMs: fc.nat(100_000) })
+    const step = fc.record({
+      samples: fc.array(sample, { minLength: 12, maxLength: 12 }),
+      count: fc.integer({ min: 1, max: 12 }),
+      waitMs: fc.nat(100_000),
+    })
     const ratio = fc.constantFrom(0, 0.1, 0.3, 0.5, 1)
     const property = fc.property(ratio, fc.array(step, { maxLength: 12 }), (maxEjectedRatio, steps) => {
       const ejection = setUp({ maxEjectedRatio, latencyFactor: 3, minRequests: 50, minEndpoints: 2 })

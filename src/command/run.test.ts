@@ -34,6 +34,10 @@ class FakeGateway implements ServedGateway {
     return { ok }
   }
 
+  reopenLogs() {
+    this.calls.push('reopen logs')
+  }
+
   async stop() {
     this.calls.push('stop')
   }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { createSharedArea } from '../base/shared-area.ts'
-import { repeat } from '../base/shared-race.contract.ts'
+import { interrupt, repeat } from '../base/shared-race.contract.ts'
 import { type ConcurrencyConfig, ConcurrencyLimit, concurrencyWords } from './concurrency.ts'
 import { PRIORITIES, priorityLevel } from './priority.ts'
 import { type ShedReason, type Waiter, WaitQueue } from './wait-queue.ts'
@@ -39,7 +39,10 @@ class Request implements Waiter {
 function setUp(config: Partial<ConcurrencyConfig> = {}, workers = 2) {
   const area = createSharedArea(concurrencyWords(workers), workers, 0)
   const complete = { max: 4, maxQueued: 3, maxWaitMs: 1000, ...config }
-  return Array.from({ length: workers }, (_, worker) => new ConcurrencyLimit({ ...area, worker }, complete)) as [ConcurrencyLimit, ConcurrencyLimit]
+  return Array.from({ length: workers }, (_, worker) => new ConcurrencyLimit({ ...area, worker }, complete)) as [
+    ConcurrencyLimit,
+    ConcurrencyLimit,
+  ]
 }
 
 function states(requests: Request[]): string[] {
@@ -165,6 +168,38 @@ describe('a concurrency limit', () => {
     assert.equal(one.inFlight, 2)
   })
 
+  it('finds the waiter that came while the place was being given up', () => {
+    const [one, two] = setUp({ max: 1 })
+    one.enter(new Request(), T)
+    const waiter = new Request()
+    // Word 0 is the number of places held: the other worker looks right before it falls.
+    interrupt(
+      'sub',
+      0,
+      () => assert.equal(two.enter(waiter, T), 'queued'),
+      () => one.leave(),
+    )
+    two.takeGrants()
+    assert.equal(waiter.state, 'admitted')
+    two.leave()
+    assert.equal(one.inFlight, 0)
+  })
+
+  it('finds the place that became free while the waiter sat down', () => {
+    const [one, two] = setUp({ max: 1 })
+    one.enter(new Request(), T)
+    const waiter = new Request()
+    // Word 3 is the number of waiters: the place becomes free right before anybody can see this one.
+    interrupt(
+      'add',
+      3,
+      () => one.leave(),
+      () => assert.equal(two.enter(waiter, T), 'admitted'),
+    )
+    assert.equal(two.inFlight, 1)
+    assert.equal(two.queued, 0)
+  })
+
   it('sheds those who have waited too long', () => {
     const [one] = setUp({ max: 1 })
     one.enter(new Request(), T)
@@ -259,7 +294,10 @@ describe('a concurrency limit', () => {
           if (request !== undefined && limit.cancel(request)) own.splice(own.indexOf(request), 1)
         } else if (kind === 'poll') limit.poll(now)
         else if (kind === 'grants') limit.takeGrants()
-        else if (kind === 'limit') limit.setLimit((highest = 1 + (which % 6)))
+        else if (kind === 'limit') {
+          highest = 1 + (which % 6)
+          limit.setLimit(highest)
+        }
         assert(limit.inFlight <= Math.max(max, highest))
         assert(heldBy(0) + heldBy(1) <= limit.inFlight)
         for (const each of own) assert.equal(each.isWaiting, each.state === 'new')
@@ -276,7 +314,10 @@ describe('a concurrency limit', () => {
         limit.leave()
       }
       for (const limit of limits) limit.takeGrants()
-      assert(all.flat().every(({ state }) => state !== 'new' && state !== 'admitted'), `${states(all.flat())}`)
+      assert(
+        all.flat().every(({ state }) => state !== 'new' && state !== 'admitted'),
+        `${states(all.flat())}`,
+      )
       assert.equal(limits[0].inFlight, 0)
     })
     fc.assert(property, { numRuns: repeat(900), seed: 19 })

@@ -73,7 +73,12 @@ describe('a table of token buckets', () => {
   })
 
   it('gives every key exactly what a bucket of its own would', () => {
-    const event = fc.record({ key: fc.nat(30), worker: fc.nat(1), n: fc.integer({ min: 1, max: 3 }), waitMs: fc.constantFrom(0, 0, 0, 1, 100, 900) })
+    const event = fc.record({
+      key: fc.nat(30),
+      worker: fc.nat(1),
+      n: fc.integer({ min: 1, max: 3 }),
+      waitMs: fc.constantFrom(0, 0, 0, 1, 100, 900),
+    })
     const property = fc.property(fc.array(event, { minLength: 100, maxLength: 200 }), (events) => {
       const tables = setUp()
       const tokens = new Map<number, { tokens: number; atMs: number }>()

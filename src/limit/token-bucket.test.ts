@@ -70,7 +70,7 @@ describe('a token bucket', () => {
     const property = fc.property(bucketOf, waits, ({ rate, burst }, gaps) => {
       const bucket = setUp(rate, burst)
       let now = T
-      let tokens = burst
+      let tokens: number = burst
       let elapsedMs = 0
       let given = 0
       for (const gap of gaps) {
@@ -115,6 +115,13 @@ describe('a token bucket', () => {
         }
       }
     }
+  })
+
+  it('is not taken for rested while it is in use without a pause', () => {
+    const bucket = setUp(1_000_000, 1000)
+    let given = 0
+    for (let step = 0; step < 6000; step++) while (bucket.take(T + step / 10)) given++
+    assert(given <= 1000 + 599_900 + 1 && given > 600_000, `${given}`)
   })
 
   it('keeps a long debt and a refusal apart from a long rest', () => {

@@ -43,6 +43,10 @@ const OTHER_WORKERS_MS = 50
 /** Clients that come faster than they can be accepted cannot all be waited for. */
 const EMPTY_QUEUE_MS = 2000
 
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
+}
+
 class DrainLimit extends Timed {
   readonly #done: () => void
 
@@ -153,9 +157,11 @@ export class HttpListener implements Http1Server {
    */
   async #stopListening(): Promise<void> {
     const untilMs = this.now() + EMPTY_QUEUE_MS
+    // What is left of the present turn may have its look at the sockets behind it.
+    await nextTurn()
     do {
       this.#hasAccepted = false
-      await new Promise((resolve) => setImmediate(resolve))
+      await nextTurn()
     } while (this.#hasAccepted && this.now() < untilMs)
     this.#server.close()
   }

@@ -170,7 +170,7 @@ describe('the table of metrics', () => {
       assert.doesNotMatch(name, /_(ms|milliseconds|kb|kilobytes|minutes)(_|$)/)
       assert.match(help, /^[A-Z].*[.]?\)?[.]$|^[A-Z].*\.$/, name)
       for (const label of labels)
-        assert.match(label, /^(listener|route|service|code|outcome|state|result|worker|metric|version|node_version|reason)$/)
+        assert.match(label, /^(listener|route|service|endpoint|code|outcome|state|result|worker|metric|version|node_version|reason)$/)
     }
   })
 

@@ -4,7 +4,7 @@ import { describe, it } from 'node:test'
 import { isMainThread, parentPort, workerData } from 'node:worker_threads'
 import fc from 'fast-check'
 import { createSharedArea } from '../base/shared-area.ts'
-import { meet, type Racer, race, repeat } from '../base/shared-race.contract.ts'
+import { interrupt, meet, type Racer, race, repeat } from '../base/shared-race.contract.ts'
 import { RETRY_BUDGET_DEFAULTS, RetryBudget, type RetryBudgetConfig, retryBudgetWords } from './budget.ts'
 import { RatioBudget, ratioBudgetWords } from './ratio-budget.ts'
 
@@ -85,6 +85,13 @@ function defineTests(): void {
       assert.equal(one.statistics(T).windowRetries, 1)
     })
 
+    it('gives back what it withdrew when another worker took the last place meanwhile', () => {
+      const [one, two] = setUp({ minConcurrency: 1 })
+      const other = () => assert(two.tryAcquire(T))
+      interrupt('compareExchange', 0, other, () => assert(!one.tryAcquire(T)))
+      assert.deepEqual([one.retries, one.statistics(T).windowRetries], [1, 1])
+    })
+
     it('gets back what a dead worker held', () => {
       const [one, two] = setUp(PLACES)
       two.begin(T)
@@ -115,8 +122,17 @@ function defineTests(): void {
     })
 
     it('is never exceeded, whatever happens', () => {
-      const event = fc.record({ kind: fc.constantFrom('begin', 'end', 'acquire', 'acquire', 'release'), worker: fc.nat(1), waitMs: fc.constantFrom(0, 0, 1, 100, 2000) })
-      const config = fc.record({ activeRatio: fc.constantFrom(0, 0.2, 1), minConcurrency: fc.nat(4), windowRatio: fc.constantFrom(0, 0.1, 0.5), minPerSecond: fc.nat(3) })
+      const event = fc.record({
+        kind: fc.constantFrom('begin', 'end', 'acquire', 'acquire', 'release'),
+        worker: fc.nat(1),
+        waitMs: fc.constantFrom(0, 0, 1, 100, 2000),
+      })
+      const config = fc.record({
+        activeRatio: fc.constantFrom(0, 0.2, 1),
+        minConcurrency: fc.nat(4),
+        windowRatio: fc.constantFrom(0, 0.1, 0.5),
+        minPerSecond: fc.nat(3),
+      })
       const property = fc.property(config, fc.array(event, { minLength: 80, maxLength: 160 }), (partial, events) => {
         const budgets = setUp(partial)
         const held = [0, 0]

@@ -106,17 +106,17 @@ describe('retry conditions', () => {
   /** What each condition repeats, of all failures and statuses. */
   const cases: Record<string, { failures?: AttemptFailure[]; statuses?: number[]; grpc?: number[] }> = {
     'connect-failure': { failures: ['connect-failure'] },
-    'reset': { failures: ['reset'] },
+    reset: { failures: ['reset'] },
     'refused-stream': { failures: ['refused-stream'] },
-    'timeout': { failures: ['timeout'] },
+    timeout: { failures: ['timeout'] },
     'gateway-error': { statuses: [502, 503, 504] },
     '5xx': { failures, statuses: Array.from({ length: 100 }, (_, i) => 500 + i) },
     'retriable-4xx': { statuses: [409] },
-    'cancelled': { grpc: [1] },
+    cancelled: { grpc: [1] },
     'deadline-exceeded': { grpc: [4] },
     'resource-exhausted': { grpc: [8] },
-    'internal': { grpc: [13] },
-    'unavailable': { grpc: [14] },
+    internal: { grpc: [13] },
+    unavailable: { grpc: [14] },
     '429': { statuses: [429] },
     '503': { statuses: [503] },
   }
@@ -147,7 +147,15 @@ describe('retry conditions', () => {
 describe('any decision', () => {
   it('breaks no rule', () => {
     const attempt = fc.record({
-      failure: fc.constantFrom<AttemptFailure>('connect-failure', 'reset', 'refused-stream', 'stale-connection', 'timeout', 'malformed-response', 'status'),
+      failure: fc.constantFrom<AttemptFailure>(
+        'connect-failure',
+        'reset',
+        'refused-stream',
+        'stale-connection',
+        'timeout',
+        'malformed-response',
+        'status',
+      ),
       status: fc.constantFrom(0, 200, 404, 409, 429, 500, 502, 503, 504, 599),
       grpcStatus: fc.constantFrom(-1, 0, 1, 4, 14, 16),
       attempts: fc.integer({ min: 1, max: 5 }),

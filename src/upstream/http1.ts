@@ -348,6 +348,7 @@ export class Http1Connection extends Timed implements WireOwner, UpstreamConnect
       this.#complete('', false)
       return
     }
+    if (this.#state === IDLE) this.#state = CLOSED
     this.#wire.destroy()
   }
 

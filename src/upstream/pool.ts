@@ -56,10 +56,8 @@ export class Pool extends Timed implements ConnectionOwner {
    */
   acquire(attempt: Attempt, fresh: boolean): void {
     if (!fresh) {
-      const connection = this.#idle.pop()
-      if (connection !== undefined) {
-        this.#options.idle.add(-1)
-        this.#options.busy.add(1)
+      const connection = this.#takeIdle()
+      if (connection !== null) {
         connection.send(attempt)
         return
       }
@@ -85,6 +83,17 @@ export class Pool extends Timed implements ConnectionOwner {
     this.#waiting.push({ attempt, untilMs })
     attempt.waiting = this
     if (this.deadlineMs === 0) this.#options.wheel.arm(this, untilMs)
+  }
+
+  /** An idle connection that has begun to close says so only later in the same turn of the event loop: it is passed over. */
+  #takeIdle(): Http1Connection | null {
+    for (;;) {
+      const connection = this.#idle.pop()
+      if (connection === undefined) return null
+      this.#options.idle.add(-1)
+      this.#options.busy.add(1)
+      if (connection.isIdle) return connection
+    }
   }
 
   /** Takes a waiting attempt out of the line. Its place is skipped later. */

@@ -97,7 +97,9 @@ const config = (address: string) => ({
   routes: { a: { to: 'up' } },
 })
 
-test('10,000 connections that are aborted, half-closed, left idle or left in the middle leave nothing behind', { timeout: 120_000 }, async (t) => {
+test('10,000 connections that are aborted, half-closed, left idle or left in the middle leave nothing behind', {
+  timeout: 120_000,
+}, async (t) => {
   const large = Buffer.alloc(2 * MIB, 'x')
   const upstream = await startUpstream(t, (request, response) => {
     request.resume()
@@ -121,7 +123,10 @@ test('10,000 connections that are aborted, half-closed, left idle or left in the
   assert.equal(metrics.sum('sluice_upstream_connections'), 0)
   assert(metrics.sum('sluice_connections_accepted_total') >= CONNECTIONS * 0.99)
   assert.equal(metrics.sum('sluice_worker_restarts_total'), 0)
-  assert(!sluice.logs.some((line) => line.includes('"level":"error"')), sluice.logs.find((line) => line.includes('"level":"error"')))
+  assert(
+    !sluice.logs.some((line) => line.includes('"level":"error"')),
+    sluice.logs.find((line) => line.includes('"level":"error"')),
+  )
   assert(after.residentBytes < middle.residentBytes + 48 * MIB, 'the second half needs no more memory than the first')
 })
 
@@ -161,11 +166,14 @@ test('upstreams that die at random moments leave nothing behind', { timeout: 60_
     while (left-- > 0) {
       const result = await new Promise<string>((resolve) => {
         let hasBegun = false
-        const request = http.request({ port: sluice.port(), host: '127.0.0.1', agent, method: left % 3 === 0 ? 'POST' : 'GET' }, (response) => {
-          hasBegun = true
-          response.resume()
-          response.on('close', () => resolve(response.complete ? String(response.statusCode) : 'cut off'))
-        })
+        const request = http.request(
+          { port: sluice.port(), host: '127.0.0.1', agent, method: left % 3 === 0 ? 'POST' : 'GET' },
+          (response) => {
+            hasBegun = true
+            response.resume()
+            response.on('close', () => resolve(response.complete ? String(response.statusCode) : 'cut off'))
+          },
+        )
         request.on('error', (error) => resolve(hasBegun ? 'cut off' : error.message))
         request.end(left % 3 === 0 ? 'body' : undefined)
       })

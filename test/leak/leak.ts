@@ -1,5 +1,5 @@
-import { waitFor } from '../support/wait.ts'
 import { residentBytes, socketCount, tcpStates } from '../e2e/operations/support/process-state.ts'
+import { waitFor } from '../support/wait.ts'
 
 /** What a process holds at one moment. */
 export interface Holding {
@@ -28,4 +28,3 @@ export async function assertNoSocketLeft(pid: number, before: Holding, timeoutMs
     throw new Error(`${now.sockets} sockets after ${before.sockets} before; ${now.closeWait} in CLOSE-WAIT, ${now.established} open`)
   })
 }
-

@@ -105,7 +105,9 @@ for (const framing of ['length', 'chunked'] as const) {
     assert.equal(await up, 200)
     assert.equal(uploaded, expected)
     const seconds = [downMs - startMs, performance.now() - downMs].map((ms) => (ms / 1000).toFixed(1))
-    t.diagnostic(`down ${seconds[0]} s, up ${seconds[1]} s; ${[before, peakDown, peakUp].map((bytes) => Math.round(bytes / MIB)).join(' -> ')} MiB`)
+    t.diagnostic(
+      `down ${seconds[0]} s, up ${seconds[1]} s; ${[before, peakDown, peakUp].map((bytes) => Math.round(bytes / MIB)).join(' -> ')} MiB`,
+    )
     assert(Math.max(peakDown, peakUp) < before + 64 * MIB)
   })
 }
@@ -134,7 +136,9 @@ test('a client that does not read and a service that does not read hold up the o
   for (const request of [...readers, ...writers]) request.on('error', () => {})
   await sleep(2000)
   const after = residentBytes(sluice.pid)
-  t.diagnostic(`${Math.round(before / MIB)} -> ${Math.round(after / MIB)} MiB with 20 stalled transfers, ${Math.round(poured / MIB)} MiB taken from the services`)
+  t.diagnostic(
+    `${Math.round(before / MIB)} -> ${Math.round(after / MIB)} MiB with 20 stalled transfers, ${Math.round(poured / MIB)} MiB taken from the services`,
+  )
   assert(after < before + 64 * MIB)
   for (const request of [...readers, ...writers]) request.destroy()
 })

@@ -106,6 +106,15 @@ describe('smooth weighted round robin', () => {
     assert.equal(sequence(picker, endpoints, context, 14), 'ABCABACBAABCAB')
   })
 
+  it('takes the first of equals also while another endpoint is put aside or was tried', () => {
+    const aside = setUp([3, 1, 1, 1])
+    putAside(aside.endpoints[3], START_MS)
+    assert.equal(sequence(aside.picker, aside.endpoints, aside.context, 10), 'ABACAABACA')
+    const tried = setUp([3, 1, 1, 1])
+    tried.context.tried = [tried.endpoints[3]!]
+    assert.equal(sequence(tried.picker, tried.endpoints, tried.context, 10), 'ABACAABACA')
+  })
+
   it('gives weights 10, 20 as B A B, and 300 picks as 100 and 200', () => {
     const { picker, context, endpoints } = setUp([10, 20])
     assert.equal(sequence(picker, endpoints, context, 9), 'BABBABBAB')

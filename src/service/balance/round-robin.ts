@@ -72,13 +72,13 @@ export class RoundRobinPicker implements Picker {
   #takeHighest(tried: readonly Endpoint[] | null): number {
     const { endpoints, weights, up, upCount } = this.#usable
     const current = this.#current
-    if (tried === null && upCount === weights.length) return this.#takeHighestOfAll(weights, current)
+    if (tried === null) return this.#takeHighestOfAll(weights, current)
     let best = up[0]!
     let highest = Number.NEGATIVE_INFINITY
     let total = 0
     for (let k = 0; k < upCount; k++) {
       const index = up[k]!
-      if (tried !== null && isTried(tried, endpoints[index]!)) continue
+      if (isTried(tried, endpoints[index]!)) continue
       const weight = weights[index]!
       const saved = current[index]! + weight
       current[index] = saved
@@ -92,12 +92,14 @@ export class RoundRobinPicker implements Picker {
     return best
   }
 
-  /** The usual case, with nothing to ask about any of them: half the time (bench/micro/service/pick.ts). */
+  /** The usual case, that nothing was tried: without the detour over `up` it takes half the time (bench/micro/service/pick.ts). */
   #takeHighestOfAll(weights: Float64Array, current: Float64Array): number {
     let best = 0
     let highest = Number.NEGATIVE_INFINITY
     for (let i = 0; i < weights.length; i++) {
-      const saved = current[i]! + weights[i]!
+      const weight = weights[i]!
+      if (weight === 0) continue
+      const saved = current[i]! + weight
       current[i] = saved
       if (saved > highest) {
         highest = saved

@@ -112,7 +112,7 @@ describe('active checks', () => {
   })
 
   it('do not end that an endpoint is put aside while it is still unhealthy', () => {
-    const { network, state } = setUp(service('users', ['a:1', 'b:1'], { healthyAfter: 3 }))
+    const { network, state, states } = setUp(service('users', ['a:1', 'b:1'], { healthyAfter: 3 }))
     network.behaviours.set('a:1', 'refused')
     network.pass(20_000)
     const one = state('a:1')
@@ -123,6 +123,7 @@ describe('active checks', () => {
     network.behaviours.set('a:1', 'ok')
     network.pass(1500)
     assert(!one.isAvailable(network.clock.now()))
+    assert.equal(states.statistics().find((row) => row.address === 'a:1')?.isAside, true)
     network.pass(3000)
     assert.equal(one.asideMs(network.clock.now()), NOT_ASIDE)
   })

@@ -150,6 +150,13 @@ describe('a check by HTTP', () => {
     assert.equal(closed, 3)
   })
 
+  it('does not look behind the first 64 KiB, also when they arrive together with more', async (t) => {
+    const body = `${'x'.repeat(MAX_BODY_BYTES)}behind${'x'.repeat(100_000)}`
+    const port = await serve(t, (_, response) => response.end(body))
+    const match = { test: 'contains' as const, text: 'behind' }
+    assert.equal((await check(httpTarget(port, { match })).outcome).result, 'fail')
+  })
+
   it('says in words what went wrong', async (t) => {
     const outcomes: [port: number, error: RegExp][] = [
       [await closedPort(t), /^connection refused$/],

@@ -118,7 +118,12 @@ test('the ways to say two lengths: 400, closed, nothing upstream, whole or in tw
       assert.deepEqual(readMessages(client.text).map(statusOf), [400], JSON.stringify(lines))
     }
   }
-  for (const [method, version] of [['POST', '1.0'], ['GET', '1.0'], ['DELETE', '1.0'], ['HEAD', '1.0']]) {
+  for (const [method, version] of [
+    ['POST', '1.0'],
+    ['GET', '1.0'],
+    ['DELETE', '1.0'],
+    ['HEAD', '1.0'],
+  ]) {
     const framing = method === 'POST' ? 'Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n' : 'Content-Length: 1\r\n\r\nx'
     const client = await openClient(t, port)
     client.send(`${method} / HTTP/${version}\r\nHost: a\r\nConnection: keep-alive\r\n${framing}${SMUGGLED}`)
@@ -216,7 +221,11 @@ test('a head that trickles in is 408 when its time is over, however often a byte
 })
 
 test('a body that stalls is 408, in time, and its upstream request is given up', async (t) => {
-  for (const [framing, start] of [['Content-Length: 10', 'hello'], ['Transfer-Encoding: chunked', '5\r\nhello\r\n'], ['Content-Length: 10', '']]) {
+  for (const [framing, start] of [
+    ['Content-Length: 10', 'hello'],
+    ['Transfer-Encoding: chunked', '5\r\nhello\r\n'],
+    ['Content-Length: 10', ''],
+  ]) {
     const client = await openClient(t, gateway.port('slow'))
     const startMs = performance.now()
     client.send(`${request('POST', '/', [framing!])}${start}`)

@@ -5,7 +5,7 @@ import { after, beforeEach, test } from 'node:test'
 import { gunzipSync, gzipSync } from 'node:zlib'
 import { startSluice } from '../../support/sluice.ts'
 import { waitFor } from '../../support/wait.ts'
-import { openClient, problem, request, sleep, startScript, statusOf, type Message } from './kit.ts'
+import { type Message, openClient, problem, request, sleep, startScript, statusOf } from './kit.ts'
 
 const scope = { after }
 const upstream = await startScript(scope)
@@ -87,7 +87,13 @@ beforeEach(() => {
   second.reset()
 })
 
-async function ask(t: { after(fn: () => void): void }, target: string, fields: string[] = [], body = '', method = body === '' ? 'GET' : 'POST') {
+async function ask(
+  t: { after(fn: () => void): void },
+  target: string,
+  fields: string[] = [],
+  body = '',
+  method = body === '' ? 'GET' : 'POST',
+) {
   const client = await openClient(t, port)
   client.send(request(method, target, fields, body))
   const response: Message = await client.response({ bodyless: method === 'HEAD' })
@@ -101,8 +107,14 @@ const answer = (head: string, body = '') => {
 test('headers: set, added and removed in both directions, by policy and in place', async (t) => {
   answer('Server: nginx\r\nX-Secret: 1\r\nSet-Cookie: a=b\r\nX-Multi: one\r\n', 'ok')
   const { response, seen } = await ask(t, '/headers', ['User-Agent: curl', 'Cookie: a=b', 'X-Set: old', 'X-Add: mine'])
-  assert.deepEqual(['x-policy', 'x-set', 'user-agent', 'x-add', 'cookie'].map((name) => seen!.all(name)), [['yes'], ['new'], ['sluice'], ['mine', '127.0.0.1'], []])
-  assert.deepEqual(['x-from', 'server', 'x-multi', 'x-secret', 'set-cookie'].map((name) => response.all(name)), [['gateway'], ['hidden'], ['one', 'two'], [], []])
+  assert.deepEqual(
+    ['x-policy', 'x-set', 'user-agent', 'x-add', 'cookie'].map((name) => seen!.all(name)),
+    [['yes'], ['new'], ['sluice'], ['mine', '127.0.0.1'], []],
+  )
+  assert.deepEqual(
+    ['x-from', 'server', 'x-multi', 'x-secret', 'set-cookie'].map((name) => response.all(name)),
+    [['gateway'], ['hidden'], ['one', 'two'], [], []],
+  )
   assert.equal(response.body, 'ok')
 })
 
@@ -122,7 +134,10 @@ test('redirect and respond answer without an upstream', async (t) => {
   const redirect = await ask(t, '/redirect/a?b=c')
   assert.deepEqual([redirect.status, redirect.response.get('location')], [308, 'https://new.example/a?b=c'])
   const respond = await ask(t, '/respond')
-  assert.deepEqual([respond.status, respond.response.body, respond.response.get('x-a'), respond.response.get('content-type')], [201, '{"json":true}', 'b', 'application/json'])
+  assert.deepEqual(
+    [respond.status, respond.response.body, respond.response.get('x-a'), respond.response.get('content-type')],
+    [201, '{"json":true}', 'b', 'application/json'],
+  )
   const head = await ask(t, '/respond', [], '', 'HEAD')
   assert.equal(head.response.get('content-length'), '13')
   assert.equal(upstream.received(), '')
@@ -165,7 +180,9 @@ test('a filter of the user reads and replaces bodies, of any framing and coding'
   assert.deepEqual([posted.seen!.body, posted.response.body, posted.response.get('content-length')], ['SHOUT', 'hello world', '11'])
   const zipped = gzipSync('zipped').toString('latin1')
   upstream.answer = (_, connection) =>
-    connection.write(`HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n${zipped.length.toString(16)}\r\n${zipped}\r\n0\r\n\r\n`)
+    connection.write(
+      `HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n${zipped.length.toString(16)}\r\n${zipped}\r\n0\r\n\r\n`,
+    )
   const client = await openClient(t, port)
   client.send('POST /upper HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n')
   assert.equal(statusOf(await client.response()), 100)
@@ -174,7 +191,10 @@ test('a filter of the user reads and replaces bodies, of any framing and coding'
   client.send('3\r\ndef\r\n0\r\n\r\n')
   const response = await client.response()
   assert.equal(upstream.requests.at(-1)!.body, 'ABCDEF')
-  assert.equal(response.get('content-encoding') === 'gzip' ? gunzipSync(Buffer.from(response.body, 'latin1')).toString() : response.body, 'hello zipped')
+  assert.equal(
+    response.get('content-encoding') === 'gzip' ? gunzipSync(Buffer.from(response.body, 'latin1')).toString() : response.body,
+    'hello zipped',
+  )
   // The connection is as good as before.
   client.send(request())
   upstream.reset()

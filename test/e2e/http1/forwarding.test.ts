@@ -1,7 +1,7 @@
 /** The fields that cross the gateway: who the client is, what ends at this hop, and what is added. */
 import assert from 'node:assert/strict'
 import { after, beforeEach, test } from 'node:test'
-import { openClient, problem, request, startGateway, startScript, statusOf, type Message } from './kit.ts'
+import { type Message, openClient, problem, request, startGateway, startScript, statusOf } from './kit.ts'
 
 const scope = { after }
 const upstream = await startScript(scope)
@@ -48,8 +48,17 @@ async function exchange(
   return { seen: upstream.requests.at(-1)!, response, clientPort }
 }
 
-const FORWARDING = ['x-forwarded-for', 'x-forwarded-proto', 'x-forwarded-host', 'x-forwarded-port', 'x-real-ip', 'forwarded', 'via'] as const
-const forwarding = (seen: Message) => Object.fromEntries(FORWARDING.flatMap((name) => (seen.get(name) === undefined ? [] : [[name, seen.all(name).join(' | ')]])))
+const FORWARDING = [
+  'x-forwarded-for',
+  'x-forwarded-proto',
+  'x-forwarded-host',
+  'x-forwarded-port',
+  'x-real-ip',
+  'forwarded',
+  'via',
+] as const
+const forwarding = (seen: Message) =>
+  Object.fromEntries(FORWARDING.flatMap((name) => (seen.get(name) === undefined ? [] : [[name, seen.all(name).join(' | ')]])))
 
 test('the upstream learns who the client is', async (t) => {
   const { seen } = await exchange(t, [], { host: 'Example.com:8080' })
@@ -106,7 +115,12 @@ test('underscores: dropped, refused or kept', async (t) => {
 })
 
 test('a trusted proxy is believed and extended', async (t) => {
-  const fields = ['X-Forwarded-For: 203.0.113.7, 10.1.1.1', 'X-Forwarded-Proto: https', 'X-Forwarded-Host: public.example', 'X-Forwarded-Port: 443']
+  const fields = [
+    'X-Forwarded-For: 203.0.113.7, 10.1.1.1',
+    'X-Forwarded-Proto: https',
+    'X-Forwarded-Host: public.example',
+    'X-Forwarded-Port: 443',
+  ]
   const { seen } = await exchange(t, [...fields, 'X-Request-Id: from-the-edge', 'Via: 1.1 edge'], { listener: 'trusting' })
   assert.deepEqual(forwarding(seen), {
     'x-forwarded-for': '203.0.113.7, 10.1.1.1, 127.0.0.1',
@@ -127,7 +141,11 @@ test('a trusted proxy is believed and extended', async (t) => {
 
 test('the client behind trusted proxies is the rightmost address that is not trusted', async (t) => {
   const isVip = async (list: string[], listener = 'trusting') => {
-    const { response } = await exchange(t, list.map((value) => `X-Forwarded-For: ${value}`), { listener, target: '/vip' })
+    const { response } = await exchange(
+      t,
+      list.map((value) => `X-Forwarded-For: ${value}`),
+      { listener, target: '/vip' },
+    )
     return response.body === 'is it'
   }
   assert.equal(await isVip(['203.0.113.7']), true)
@@ -178,7 +196,19 @@ test('hop-by-hop fields end here, in both directions', async (t) => {
     'HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA',
     'X-Kept: 2',
   ])
-  const gone = ['connection', 'keep-alive', 'proxy-connection', 'proxy-authorization', 'proxy-authenticate', 'trailer', 'upgrade', 'http2-settings', 'x-hop', 'x-other', 'x-resp-hop']
+  const gone = [
+    'connection',
+    'keep-alive',
+    'proxy-connection',
+    'proxy-authorization',
+    'proxy-authenticate',
+    'trailer',
+    'upgrade',
+    'http2-settings',
+    'x-hop',
+    'x-other',
+    'x-resp-hop',
+  ]
   for (const name of gone) {
     assert.equal(seen.get(name), undefined, `request: ${name}`)
     assert.equal(response.get(name), undefined, `response: ${name}`)
@@ -219,7 +249,17 @@ test('X-Request-Id: made here, the same on both sides, and never taken from a st
 })
 
 test('everything else goes through as it came: order, case, repetition, odd values', async (t) => {
-  const fields = ['x-LOWER: a', 'X-Twice: 1', 'X-Between: 2', 'X-Twice: 3', 'X-Empty:', 'X-Spaces:   a  b  ', 'X-Bytes: caf\xe9', 'Accept-Encoding: gzip, br', "X-!#$%&'*+.^`|~: x"]
+  const fields = [
+    'x-LOWER: a',
+    'X-Twice: 1',
+    'X-Between: 2',
+    'X-Twice: 3',
+    'X-Empty:',
+    'X-Spaces:   a  b  ',
+    'X-Bytes: caf\xe9',
+    'Accept-Encoding: gzip, br',
+    "X-!#$%&'*+.^`|~: x",
+  ]
   const { seen } = await exchange(t, fields)
   const names = new Set(fields.map((line) => line.slice(0, line.indexOf(':')).toLowerCase()))
   const kept = seen.fields.filter(([name]) => names.has(name.toLowerCase())).map(([name, value]) => `${name}: ${value}`)
@@ -234,7 +274,9 @@ test('everything else goes through as it came: order, case, repetition, odd valu
 
 test('requests of one connection do not mix their fields', async (t) => {
   const client = await openClient(t, gateway.port())
-  client.send(`${request('GET', '/1', ['X-One: 1', 'Cookie: secret=1'])}${request('GET', '/2', ['X-Two: 2'])}GET /3 HTTP/1.0\r\nConnection: keep-alive\r\n\r\n`)
+  client.send(
+    `${request('GET', '/1', ['X-One: 1', 'Cookie: secret=1'])}${request('GET', '/2', ['X-Two: 2'])}GET /3 HTTP/1.0\r\nConnection: keep-alive\r\n\r\n`,
+  )
   for (let i = 0; i < 3; i++) await client.response()
   const [one, two, three] = upstream.requests
   assert.equal(one!.get('x-one'), '1')

@@ -83,7 +83,13 @@ test('206 goes through with its range, 205 and an empty 200 keep the connection'
 
 test('status lines: unknown codes and reasons of their own go through, an empty reason too', async (t) => {
   const client = await openClient(t, port)
-  for (const line of ['HTTP/1.1 299 Odd', 'HTTP/1.1 200 Fine', 'HTTP/1.1 404 Nothing to see', 'HTTP/1.1 599 x', 'HTTP/1.1 418 I am a teapot']) {
+  for (const line of [
+    'HTTP/1.1 299 Odd',
+    'HTTP/1.1 200 Fine',
+    'HTTP/1.1 404 Nothing to see',
+    'HTTP/1.1 599 x',
+    'HTTP/1.1 418 I am a teapot',
+  ]) {
     respond(`${line}\r\nContent-Length: 0`)
     client.send(request())
     assert.equal((await client.response()).start, line)
@@ -239,7 +245,9 @@ test('trailers reach only clients that asked, without those that could do harm',
 
 test('request trailers go to the upstream, without those that could do harm', async (t) => {
   const client = await openClient(t, port)
-  client.send('POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-Sum: 7\r\nX-Forwarded-For: 6.6.6.6\r\nTransfer-Encoding: chunked\r\n\r\n')
+  client.send(
+    'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-Sum: 7\r\nX-Forwarded-For: 6.6.6.6\r\nTransfer-Encoding: chunked\r\n\r\n',
+  )
   await client.response()
   assert.equal(upstream.requests[0]!.trailers, 'X-Sum: 7\r\n')
 })

@@ -87,16 +87,20 @@ const ask = async (...args: string[]) => JSON.parse(await curl(...args)) as Echo
 test('curl: versions, methods, headers, forms, cookies, redirects', async () => {
   for (const version of ['--http1.0', '--http1.1']) {
     const seen = await ask(version, '-H', 'X-A: b', '-A', 'me', '-b', 'c=d', `${url}/path?q=1`)
-    assert.deepEqual([seen.method, seen.url, seen.headers['x-a'], seen.headers['user-agent'], seen.headers['cookie']], ['GET', '/path?q=1', 'b', 'me', 'c=d'])
+    assert.deepEqual(
+      [seen.method, seen.url, seen.headers['x-a'], seen.headers['user-agent'], seen.headers['cookie']],
+      ['GET', '/path?q=1', 'b', 'me', 'c=d'],
+    )
     assert.equal(seen.headers['host'], new URL(url).host)
   }
-  for (const method of ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'PURGE']) assert.equal((await ask('-X', method, url)).method, method)
+  for (const method of ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'PURGE'])
+    assert.equal((await ask('-X', method, url)).method, method)
   const form = await ask('-F', 'field=value', '-F', `file=@${join(folder, 'large.bin')};filename=x.bin`, `${url}/form`)
   assert.match(form.headers['content-type']!, /^multipart\/form-data; boundary=/)
   assert.ok(form.size > 64 * MIB)
   assert.equal((await ask('-d', 'a=b&c=d', url)).body, 'a=b&c=d')
   assert.equal((await ask('-H', 'Transfer-Encoding: chunked', '-d', 'in chunks', url)).body, 'in chunks')
-  assert.match(await curl('-I', `${url}/n/text.txt`), /^HTTP\/1\.1 200 OK\r\n[^]*Content-Length: 60000\r\n/i)
+  assert.match(await curl('-I', `${url}/n/text.txt`), /^HTTP\/1\.1 200 OK\r\n[\s\S]*Content-Length: 60000\r\n/i)
   assert.equal(await curl('-o', '/dev/null', '-w', '%{http_code} %{redirect_url}', `${url}/n/moved`), `301 ${url}/elsewhere`)
   assert.equal(await curl('-w', '%{http_code}', `${url}/n/none`), '204')
   assert.equal(await curl('-w', '%{http_code} %{size_download}', `${url}/n/empty`), '200 0')
@@ -173,7 +177,8 @@ test('Server-Sent Events arrive within 50 ms each', async (t) => {
 
 test('nginx in front: HTTP/1.0 and kept HTTP/1.1 connections, uploads, downloads, and who the client is', async () => {
   const port = gateway.port('trusting')
-  const headers = 'proxy_set_header Host $http_host; proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; proxy_set_header X-Forwarded-Proto https;'
+  const headers =
+    'proxy_set_header Host $http_host; proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; proxy_set_header X-Forwarded-Proto https;'
   const front = await startNginx(
     scope,
     `location /old/ { proxy_pass http://sluice/; ${headers} }
@@ -204,7 +209,11 @@ test('nginx and the gateway agree on status and fields for the same file', async
     return fields.map((line) => line.toLowerCase()).sort()
   }
   for (const args of [[], ['-I'], ['-r', '5-9'], ['-H', 'If-Modified-Since: Fri, 01 Jan 2100 00:00:00 GMT'], ['-X', 'DELETE']]) {
-    assert.deepEqual(await important(`${url}/n/text.txt`, ...args), await important(`http://${nginx.address}/text.txt`, ...args), args.join(' '))
+    assert.deepEqual(
+      await important(`${url}/n/text.txt`, ...args),
+      await important(`http://${nginx.address}/text.txt`, ...args),
+      args.join(' '),
+    )
   }
   assert.deepEqual(await important(`${url}/n/missing`), await important(`http://${nginx.address}/missing`))
 })

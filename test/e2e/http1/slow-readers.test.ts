@@ -80,7 +80,10 @@ async function growthDuring(work: () => Promise<void>): Promise<number> {
 }
 
 test('a slow reader before a fast upstream costs no memory: 256 MiB', async (t) => {
-  for (const [how, mib] of [['length', 256], ['chunked', 96]] as const) {
+  for (const [how, mib] of [
+    ['length', 256],
+    ['chunked', 96],
+  ] as const) {
     const growth = await growthDuring(async () => {
       const client = await openClient(t, port)
       let bytes = 0
@@ -135,7 +138,10 @@ test('responses asked for ahead come in order, however late they are read', asyn
   await sleep(300)
   client.socket.resume()
   await client.end(10_000)
-  const sizes = client.text.split('HTTP/1.1 200 OK\r\n').slice(1).map((answer) => answer.split('\r\n\r\n')[1]!.length)
+  const sizes = client.text
+    .split('HTTP/1.1 200 OK\r\n')
+    .slice(1)
+    .map((answer) => answer.split('\r\n\r\n')[1]!.length)
   assert.deepEqual(sizes, [...Array.from({ length: 60 }, () => 100_000), 2, 100_000])
 })
 

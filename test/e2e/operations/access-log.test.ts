@@ -1,6 +1,6 @@
 // The access log under load: one valid line for each request, whatever happens to the file.
 import assert from 'node:assert/strict'
-import { readFileSync, renameSync, statSync } from 'node:fs'
+import { mkdirSync, readFileSync, renameSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -21,7 +21,10 @@ const config = (address: string, accessLog: object | null, more: object = {}) =>
   ...more,
 })
 
-const linesOf = (...path: string[]) => readFileSync(join(...path), 'utf8').split('\n').slice(0, -1)
+const linesOf = (...path: string[]) =>
+  readFileSync(join(...path), 'utf8')
+    .split('\n')
+    .slice(0, -1)
 
 test('two workers under load write one valid JSON line for each request to a file', async (t) => {
   const upstream = await startUpstreamProcess(t)
@@ -86,7 +89,18 @@ test('a file that cannot be opened is told at the start and refuses a reload; on
   assert.match(problems[0]!.message, /no\/such\/folder\/access\.log/)
   await fetch(`${sluice.url}/still-logged`)
   await waitFor('the line', () => linesOf(sluice.folder, 'access.log').includes('/still-logged'))
+  // The folder is gone: there is nothing to open, and the lines follow the file.
+  const folder = join(sluice.folder, 'logs')
+  mkdirSync(folder)
+  assert.equal((await sluice.reload(config(upstream.address, { path: 'logs/access.log', format: '${path}' }))).status, 200)
+  renameSync(folder, `${folder}.old`)
+  sluice.signal('SIGUSR1')
+  await waitFor('the complaint', () => sluice.logs.some((line) => line.includes('cannot be opened anew')))
+  await fetch(`${sluice.url}/follows`)
+  await waitFor('the line', () => linesOf(`${folder}.old`, 'access.log').includes('/follows'))
   assert.equal((await scrape(sluice)).sum('sluice_access_log_dropped_lines_total'), 0)
+  // And the workers still take configurations.
+  assert.equal((await sluice.reload(config(upstream.address, null))).status, 200)
 })
 
 test('lines that have nowhere to go are counted and hold up nobody', async (t) => {

@@ -114,7 +114,11 @@ const byWatch: Trigger = async (sluice, config) => {
   await untilNext(sluice, before)
 }
 
-async function reloadUnderLoad(t: TestContext, trigger: Trigger, { args, seconds, reloads }: { args: string[]; seconds: number; reloads: number }) {
+async function reloadUnderLoad(
+  t: TestContext,
+  trigger: Trigger,
+  { args, seconds, reloads }: { args: string[]; seconds: number; reloads: number },
+) {
   const upstreams = await Promise.all([1, 2, 3].map(() => startUpstreamProcess(t)))
   const ports = { web: await freePort(), probe: await freePort(), extra: await freePort() }
   const variation = { step: 0, upstreams, ports }
@@ -144,7 +148,9 @@ async function reloadUnderLoad(t: TestContext, trigger: Trigger, { args, seconds
   return { sluice, figures, variation }
 }
 
-test('reloads by SIGHUP and by command under load fail no request, close no connection and leave nothing behind', { timeout: 120_000 }, async (t) => {
+test('reloads by SIGHUP and by command under load fail no request, close no connection and leave nothing behind', {
+  timeout: 120_000,
+}, async (t) => {
   const { figures } = await reloadUnderLoad(t, bySignalOrCommand, { args: [], seconds: SECONDS, reloads: RELOADS })
   const tenth = figures[9]!
   const last = figures.at(-1)!

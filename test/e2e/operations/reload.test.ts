@@ -1,6 +1,6 @@
 // What a reload keeps, what it refuses, and what happens to requests that are under way.
 import assert from 'node:assert/strict'
-import http from 'node:http'
+import type http from 'node:http'
 import net from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -139,7 +139,10 @@ test('a request under way ends as it began, though its route, service and endpoi
   const kept = await KeptConnection.open(sluice.port())
   const answer = kept.request(GET)
   await waitFor('the request', () => upstream.connections === 1)
-  assert.equal((await sluice.reload({ listeners: { web: { address: '127.0.0.1:0' } }, routes: { b: { respond: { body: 'new' } } } })).status, 200)
+  assert.equal(
+    (await sluice.reload({ listeners: { web: { address: '127.0.0.1:0' } }, routes: { b: { respond: { body: 'new' } } } })).status,
+    200,
+  )
   assert.equal((await scrape(sluice)).sum('sluice_requests_in_flight'), 1)
   await release()
   const { status, body, head } = await answer
@@ -177,7 +180,9 @@ for (const workers of [1, 2]) {
     kept.close()
     await waitFor('the count of open connections', async () => {
       const now = await scrape(sluice)
-      return ['a', 'b', 'c'].every((listener) => now.sum('sluice_connections_open', { listener }) === (listener === 'a' ? now.sum('sluice_connections_open') : 0))
+      return ['a', 'b', 'c'].every(
+        (listener) => now.sum('sluice_connections_open', { listener }) === (listener === 'a' ? now.sum('sluice_connections_open') : 0),
+      )
     })
   })
 }

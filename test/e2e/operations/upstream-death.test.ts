@@ -54,7 +54,9 @@ for (const workers of [1, 2]) {
     const { bad, errors, requests } = await load
     await sleep(200)
     const failed = accessLog(sluice).filter(({ status }) => status !== 200)
-    t.diagnostic(`${requests} requests, ${failed.length} failed: ${JSON.stringify(Object.groupBy(failed, ({ error }) => error).connect_failed?.length)} refused`)
+    t.diagnostic(
+      `${requests} requests, ${failed.length} failed: ${JSON.stringify(Object.groupBy(failed, ({ error }) => error).connect_failed?.length)} refused`,
+    )
     assert.equal(errors.read + errors.write + errors.timeout + errors.connect, 0)
     assert.equal(bad, failed.length)
     assert(failed.every(({ status, endpoint }) => status === 502 && endpoint === heavy.address))

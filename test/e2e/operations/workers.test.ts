@@ -51,7 +51,14 @@ test('maxConnections holds over all workers', async (t) => {
     routes: { a: { respond: { body: 'ok' } } },
   })
   const connections = await Promise.all(Array.from({ length: 25 }, () => KeptConnection.open(sluice.port())))
-  const statuses = await Promise.all(connections.map((connection) => connection.request(get()).then(({ status }) => status, () => 0)))
+  const statuses = await Promise.all(
+    connections.map((connection) =>
+      connection.request(get()).then(
+        ({ status }) => status,
+        () => 0,
+      ),
+    ),
+  )
   const served = statuses.filter((status) => status === 200).length
   // Two workers may look at the same moment.
   assert(served >= 10 && served <= 11, `${served} were served`)
@@ -90,7 +97,12 @@ for (const [how, statement] of [
     const clients = new CarefulClients({ port: sluice.port(), clients: 32 })
     await sleep(500)
     const held = await Promise.all(Array.from({ length: 8 }, () => KeptConnection.open(sluice.port())))
-    const answers = held.map((connection) => connection.request(get('/slow')).then(() => true, () => false))
+    const answers = held.map((connection) =>
+      connection.request(get('/slow')).then(
+        () => true,
+        () => false,
+      ),
+    )
     await waitFor('the slow requests', async () => (await scrape(sluice)).sum('sluice_requests_in_flight') >= 8)
     let counters = (await scrape(sluice)).counters()
     const killer = await KeptConnection.open(sluice.port())

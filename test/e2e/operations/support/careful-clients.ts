@@ -20,7 +20,8 @@ export interface ClientCounts {
 export interface CarefulOptions {
   port: number
   clients: number
-  path?: string
+  /** Default: `GET /`, with `Connection: close` when `isClosing`. */
+  request?: string
   /** Pause between the answer and the next request. Default 0. */
   thinkMs?: number
   /** A connection for each request, as the client says in it. */
@@ -61,9 +62,9 @@ export class CarefulClients {
 
   /** One connection, from its opening to its end. False: it was refused. */
   #connection(): Promise<boolean> {
-    const { port, path = '/', thinkMs = 0, isClosing = false } = this.#options
+    const { port, thinkMs = 0, isClosing = false } = this.#options
     const { counts } = this
-    const request = `GET ${path} HTTP/1.1\r\nHost: test\r\n${isClosing ? 'Connection: close\r\n' : ''}\r\n`
+    const request = this.#options.request ?? `GET / HTTP/1.1\r\nHost: test\r\n${isClosing ? 'Connection: close\r\n' : ''}\r\n`
     return new Promise((resolve) => {
       const socket = net.connect({ port, host: '127.0.0.1', noDelay: true })
       let text = ''

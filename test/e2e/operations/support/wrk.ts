@@ -1,5 +1,5 @@
-import { type RunResult, runProgram } from '../../../support/run.ts'
 import { requirePrograms } from '../../../support/programs.ts'
+import { type RunResult, runProgram } from '../../../support/run.ts'
 
 /** What wrk saw. */
 export interface LoadResult {
