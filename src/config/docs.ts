@@ -142,6 +142,7 @@ class DocsWriter {
       return typeof schema.additionalProperties === 'object' ? `map of names to ${this.#typeText(schema.additionalProperties)}` : 'map'
     }
     if (schema.type === 'integer') return `whole number, ${schema.minimum} to ${schema.maximum}`
+    if (schema.type === 'number') return 'number'
     if (schema.type === 'boolean') return '`true`, `false`'
     if (schema.type === 'null') return '`null`'
     return schema.type === 'string' ? 'text' : 'anything'

@@ -6,6 +6,7 @@
  * `maxConnections: ${MAX}` works, and a token that happens to be all digits stays a token. Quotes make no difference, because
  * YAML demands them around `${...}` between braces and JSON everywhere.
  */
+import { isKeyPlace } from './balance-key.ts'
 import { isPlaceholder } from './placeholders.ts'
 import type { ConfigPath } from './problem.ts'
 
@@ -53,6 +54,19 @@ function isEditedHeader(path: ConfigPath): boolean {
   return at > 0 && path.length === at + 4 && path[at] === 'headers' && (path[at + 2] === 'set' || path[at + 2] === 'add')
 }
 
+/** Which expressions are left, together with the escape, for whoever reads the value in a request; null: none. */
+function keptExpressions(path: ConfigPath): ((inner: string) => boolean) | null {
+  if (isEditedHeader(path)) return isPlaceholder
+  return isKey(path) ? isKeyPlace : null
+}
+
+/** Where a key is read from: of a balancer, a subset or a rate limit. */
+function isKey(path: ConfigPath): boolean {
+  const last = path[path.length - 1]
+  if (path[0] === 'services') return path[2] === 'balance' && (last === 'on' || last === 'from')
+  return last === 'by' && path[path.length - 2] === 'rate-limit'
+}
+
 /** The inner texts of all expressions: `VAR`, `VAR:-default`, `file:/path`. */
 export function findExpressions(text: string): string[] {
   const found: string[] = []
@@ -71,15 +85,15 @@ export function createSubstitution(input: SubstitutionInput): Substitution {
     apply: (text, path) =>
       isExempt(path) || !text.includes('${')
         ? { text, substituted: false, fromFile: false, problems: [] }
-        : substitute(text, input, isEditedHeader(path)),
+        : substitute(text, input, keptExpressions(path)),
   }
 }
 
-function substitute(text: string, input: SubstitutionInput, keepPlaceholders: boolean): Substituted {
+function substitute(text: string, input: SubstitutionInput, isKept: ((inner: string) => boolean) | null): Substituted {
   const result: Substituted = { text: '', substituted: false, fromFile: false, problems: [] }
   result.text = text.replace(EXPRESSION, (expression: string, inner: string | undefined, close: string | undefined) => {
-    if (inner === undefined) return keepPlaceholders ? expression : '${'
-    if (keepPlaceholders && isPlaceholder(inner)) return expression
+    if (inner === undefined) return isKept === null ? '${' : expression
+    if (isKept?.(inner) === true) return expression
     const answer = close === '}' ? evaluate(inner, input) : { problem: `${SYNTAX}; a "}" is missing` }
     if ('problem' in answer) {
       result.problems.push({ expression, message: answer.problem })
@@ -88,7 +102,7 @@ function substitute(text: string, input: SubstitutionInput, keepPlaceholders: bo
     result.substituted = true
     if (filePathOf(inner) !== null) result.fromFile = true
     // What comes from outside is text and never a placeholder.
-    return keepPlaceholders ? answer.value.replaceAll('${', '$$${') : answer.value
+    return isKept !== null ? answer.value.replaceAll('${', '$$${') : answer.value
   })
   return result
 }

@@ -88,6 +88,10 @@ export class Exchange extends Timed implements PickContext {
   attempts = 0
   /** Attempts that count: as the retry policy sees them. */
   tries = 0
+  /** What balancing by key goes by; read once, before the first pick. */
+  hashKey: string | null = null
+  stickyKey: string | null = null
+  subsetKey: string | null = null
   /** Endpoints this request failed on. */
   tried: Endpoint[] | null = null
   /** What was sent of the request body, kept for another attempt; null when nothing is kept. */
@@ -253,6 +257,8 @@ export class Attempt extends Timed {
   /** The endpoint has begun to answer, be it with an interim response or a part of a head. */
   headReceived = false
   done = false
+  /** Time to the response head, for balancers that look at latencies; -1: not taken. */
+  headMs = -1
   /** Of the response; 0 while there is none. */
   status = 0
   /** Of the service's breaker; 0: none. */

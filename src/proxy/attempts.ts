@@ -30,6 +30,8 @@ export class Attempts {
   /** The first attempt. */
   begin(x: Exchange, runtime: ServiceRuntime): void {
     if (runtime.retry !== null) this.#retries.begin(x, runtime.retry)
+    // Behind the filters: what they made of the request is what it is balanced by.
+    runtime.service.keys?.read(x)
     this.#try(x, runtime, null)
   }
 
@@ -50,7 +52,8 @@ export class Attempts {
       const pick = runtime.service.picker.pick(x)
       if (pick.kind === 'none') {
         breaker?.record(token, 'neutral', 0, nowMs)
-        return this.#fail(x, 'no_endpoint', `service ${runtime.service.name} has no endpoint that may be used`)
+        const lack = pick.reason === 'empty-subset' ? 'of the subset this request asks for' : 'that may be used'
+        return this.#fail(x, 'no_endpoint', `service ${runtime.service.name} has no endpoint ${lack}`)
       }
       endpoint = pick.endpoint
     }

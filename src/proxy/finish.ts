@@ -27,9 +27,9 @@ export class Finisher {
     const { wheel, clock } = this.#context
     const nowMs = clock.now()
     if (attempt.checkMs !== 0) wheel.remove(attempt)
-    attempt.endpoint.state.end(outcome, nowMs)
     const durationMs = nowMs - attempt.startedMs
     const x = attempt.exchange
+    attempt.endpoint.state.end(outcome, nowMs, latencyOf(attempt, outcome, durationMs))
     x.upstreamMs = x.upstreamMs < 0 ? durationMs : x.upstreamMs + durationMs
     x.nowMs = nowMs
     const runtime = x.service as ServiceRuntime
@@ -83,6 +83,12 @@ export class Finisher {
       }
     }
   }
+}
+
+/** For balancers that look at latencies: the time to the head; of a failure the time it took, which only makes an endpoint look slower. */
+function latencyOf(attempt: Attempt, outcome: Outcome, durationMs: number): number {
+  if (attempt.headMs >= 0) return attempt.headMs
+  return outcome === 'failure' && attempt.sent ? durationMs : -1
 }
 
 /** What an attempt says about its service: how it went on the wire, and if it went well, the status. */

@@ -262,10 +262,16 @@ export class RequestHandler implements DownstreamEvents, UpstreamEvents {
     const x = attempt.exchange
     if (attempt.deadlineMs !== 0) this.#context.wheel.remove(attempt)
     attempt.status = head.status
+    const { service, tracksLatency } = x.service as ServiceRuntime
+    if (tracksLatency) attempt.headMs = this.#context.clock.now() - attempt.startedMs
     if (head.status >= 400 && this.#attempts.isStatusRepeated(x, attempt, head)) return
     stripResponseHopByHop(head.headers, head.connection)
     x.response = head
     this.#stampResponse(x)
+    if (service.sticky !== null) {
+      const cookie = service.sticky.setCookie(attempt.endpoint, x.stickyKey, x.scheme === 'https')
+      if (cookie !== null) head.headers.add('Set-Cookie', cookie)
+    }
     const { filters } = x.route as CompiledRoute
     if (filters === null) {
       this.#sendHead(x)

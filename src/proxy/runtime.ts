@@ -19,6 +19,8 @@ import type { Pool } from '../upstream/pool.ts'
 export interface ServiceRuntime {
   readonly service: Service
   readonly metrics: ServiceMetrics
+  /** Its balancer looks at latencies. */
+  readonly tracksLatency: boolean
   /** null: off. */
   readonly retry: RetryRuntime | null
   readonly breaker: Breaker | null

@@ -13,6 +13,7 @@ import { createListenerMetrics, createRouteMetrics, type ListenerMetrics, type R
 import { ServiceMetrics } from '../observe/service-metrics.ts'
 import { RETRY_POLICY_DEFAULTS, RetryPolicy } from '../retry/policy.ts'
 import { createRouteTable } from '../route/table.ts'
+import { latencyTrackingOf } from '../service/balance/index.ts'
 import type { Endpoint } from '../service/endpoint.ts'
 import type { Governance } from '../service/governance.ts'
 import { createService, type EndpointStateSource, type Service } from '../service/service.ts'
@@ -39,6 +40,7 @@ class RuntimeOfService implements ServiceRuntime {
   readonly service: Service
   readonly metrics: ServiceMetrics
   readonly pools: PoolSet
+  readonly tracksLatency: boolean
   readonly retry: RetryRuntime | null
   readonly breaker: Breaker | null
 
@@ -47,6 +49,7 @@ class RuntimeOfService implements ServiceRuntime {
     this.service = service
     this.metrics = metrics
     this.pools = pools
+    this.tracksLatency = latencyTrackingOf(config.balance) !== null
     this.retry = config.retry === null ? null : createRetryRuntime(config.name, config.retry, governance)
     this.breaker = config.breaker === null ? null : governance.breaker(config.name, config.breaker)
   }
