@@ -40,6 +40,8 @@ function clientAddress(socket: net.Socket): string {
 
 /** Every worker has closed its socket after this time. */
 const OTHER_WORKERS_MS = 50
+/** A turn that takes longer looked at the queue too long ago to say anything about it. */
+const QUIET_TURN_MS = 1
 /** Clients that come faster than they can be accepted cannot all be waited for. */
 const EMPTY_QUEUE_MS = 2000
 
@@ -159,10 +161,13 @@ export class HttpListener implements Http1Server {
     const untilMs = this.now() + EMPTY_QUEUE_MS
     // What is left of the present turn may have its look at the sockets behind it.
     await nextTurn()
-    do {
+    for (;;) {
+      const turnMs = this.now()
       this.#hasAccepted = false
       await nextTurn()
-    } while (this.#hasAccepted && this.now() < untilMs)
+      const nowMs = this.now()
+      if (nowMs >= untilMs || (!this.#hasAccepted && nowMs - turnMs < QUIET_TURN_MS)) break
+    }
     this.#server.close()
   }
 
