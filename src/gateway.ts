@@ -1,24 +1,24 @@
-import { createServer } from 'node:net'
-import { Worker } from 'node:worker_threads'
 import { type AdminServer, createAdminServer } from './admin/server.ts'
 import { describeServices } from './admin/services.ts'
-import type { AdminSource, Readiness, ReloadResult, WorkerInfo } from './admin/source.ts'
+import type { AdminSource, Readiness, ReloadResult } from './admin/source.ts'
 import { systemClock, systemRandom } from './base/clock.ts'
 import { SharedCounts } from './base/shared-counts.ts'
 import { TimerWheel } from './base/timers.ts'
 import { diffConfig } from './config/diff.ts'
 import type { ConfigProblem, LoadResult } from './config/load.ts'
-import type { AddressConfig, GatewayConfig, ListenerConfig } from './config/types.ts'
+import type { GatewayConfig, ListenerConfig } from './config/types.ts'
 import { createCounter, createGauge } from './observe/handles.ts'
 import type { Log } from './observe/log.ts'
-import { type MetricsSource, MetricsStore } from './observe/metrics-store.ts'
+import { MetricsStore } from './observe/metrics-store.ts'
 import { METRICS } from './observe/names.ts'
 import { createProcessMetrics } from './observe/process-metrics.ts'
 import { formatPrometheus } from './observe/prometheus.ts'
+import { assertPortsFree, formatAddress } from './ports.ts'
 import { type EndpointStateLease, EndpointStateStore } from './service/endpoint-state-store.ts'
 import { type GovernanceLease, GovernanceStore } from './service/governance.ts'
 import { HealthChecks } from './service/health/health-checks.ts'
-import type { FromWorker, PrepareMessage, ToWorker, WorkerStart } from './worker-protocol.ts'
+import { WorkerHandle } from './worker-handle.ts'
+import type { FromWorker, PrepareMessage } from './worker-protocol.ts'
 
 /**
  * The composition root: starts the worker threads, gives every one the same configuration, and keeps what they share. Traffic never
@@ -55,11 +55,6 @@ const RESPAWN_FORGIVEN_MS = 60_000
 const HEALTH_TICK_MS = 50
 /** What is added to the drain time before a worker that does not answer is ended by force. */
 const DRAIN_MARGIN_MS = 2000
-/**
- * The young generation of a worker. Most of what a request allocates is garbage when it ends; with room for a few thousand
- * requests, a scavenge finds nearly nothing alive.
- */
-const YOUNG_GENERATION_MB = 16
 
 /** Throws one clear error when a listener or the admin address cannot be bound. */
 export async function startGateway(options: StartGatewayOptions): Promise<Gateway> {
@@ -83,25 +78,6 @@ function releaseState(lease: StateLease | null): void {
   const nowMs = systemClock.now()
   lease?.endpoints.release(nowMs)
   lease?.governance.release(nowMs)
-}
-
-interface WorkerHandle {
-  readonly index: number
-  thread: Worker
-  metrics: MetricsSource
-  state: WorkerInfo['state']
-  generation: number | null
-  restarts: number
-  startedMs: number
-  failures: number
-  /** Questions that wait for their answer. */
-  readonly asked: Set<Question>
-}
-
-interface Question {
-  isAnswer(message: FromWorker): boolean
-  /** null: the worker has ended. */
-  resolve(message: FromWorker | null): void
 }
 
 class RunningGateway implements Gateway {
@@ -261,7 +237,7 @@ class RunningGateway implements Gateway {
       }
     }
     if (problem !== null) {
-      for (const handle of live) this.#send(handle, { type: 'rollback', generation: this.#generation })
+      for (const handle of live) handle.send({ type: 'rollback', generation: this.#generation })
       releaseState(this.#lease)
       this.#config = before.config
       this.#module = before.module
@@ -318,56 +294,21 @@ class RunningGateway implements Gateway {
 
   reopenLogs(): void {
     this.#options.log.info('opening the log files anew')
-    for (const handle of this.#handles) if (handle.state !== 'stopped') this.#send(handle, { type: 'reopen-logs' })
+    for (const handle of this.#handles) if (handle.state !== 'stopped') handle.send({ type: 'reopen-logs' })
   }
 
   // ---- workers ----
 
   #spawn(index: number): WorkerHandle {
-    const handle: WorkerHandle = {
-      index,
-      thread: this.#startThread(index),
-      metrics: this.#metrics.attach(),
-      state: 'starting',
-      generation: null,
-      restarts: 0,
-      startedMs: systemClock.now(),
-      failures: 0,
-      asked: new Set(),
-    }
-    this.#watch(handle)
-    return handle
-  }
-
-  #startThread(index: number): Worker {
-    const start: WorkerStart = { worker: index, workers: this.#config.workers, connections: this.#connections.buffer }
-    const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
-    return new Worker(new URL(`./worker.${extension}`, import.meta.url), {
-      workerData: start,
-      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
+    return new WorkerHandle({
+      start: { worker: index, workers: this.#config.workers, connections: this.#connections.buffer },
+      metrics: this.#metrics,
+      log: this.#options.log,
+      onExit: (handle) => this.#onExit(handle),
     })
-  }
-
-  #watch(handle: WorkerHandle): void {
-    const { thread, metrics } = handle
-    thread.on('message', (message: FromWorker) => this.#receive(handle, message, metrics))
-    thread.on('error', (error) => this.#options.log.error('a worker failed', { worker: handle.index, error }))
-    thread.on('exit', () => {
-      if (handle.thread === thread) this.#onExit(handle)
-    })
-  }
-
-  #receive(handle: WorkerHandle, message: FromWorker, metrics: MetricsSource): void {
-    if (message.type === 'metrics') metrics.receive(message.announcement)
-    else if (message.type === 'log') this.#options.log[message.level](message.message, message.fields)
-    else {
-      for (const question of handle.asked) if (question.isAnswer(message)) question.resolve(message)
-    }
   }
 
   #onExit(handle: WorkerHandle): void {
-    handle.metrics.release()
-    for (const question of handle.asked) question.resolve(null)
     this.#states.resetWorker(handle.index)
     this.#governance.resetWorker(handle.index)
     this.#connections.clearWorker(handle.index)
@@ -386,17 +327,12 @@ class RunningGateway implements Gateway {
     setTimeout(() => {
       void this.#enqueue(async () => {
         if (this.#stopping !== null) return
-        handle.thread = this.#startThread(handle.index)
-        handle.metrics = this.#metrics.attach()
-        handle.state = 'starting'
-        handle.startedMs = systemClock.now()
-        handle.restarts++
-        this.#watch(handle)
+        handle.restart()
         try {
           await this.#bring(handle)
         } catch (error) {
           this.#options.log.error('a replaced worker could not start', { worker: handle.index, error })
-          void handle.thread.terminate()
+          void handle.terminate()
           this.#respawn(handle)
         }
       })
@@ -427,8 +363,7 @@ class RunningGateway implements Gateway {
       ),
     }
     const { generation } = message
-    const answer = await this.#ask(
-      handle,
+    const answer = await handle.ask(
       message,
       (reply) => (reply.type === 'prepared' || reply.type === 'refused') && reply.generation === generation,
     )
@@ -442,32 +377,9 @@ class RunningGateway implements Gateway {
   async #commit(handle: WorkerHandle): Promise<boolean> {
     const generation = this.#generation
     const isAnswer = (reply: FromWorker) => reply.type === 'committed' && reply.generation === generation
-    if ((await this.#ask(handle, { type: 'commit', generation }, isAnswer)) === null) return false
+    if ((await handle.ask({ type: 'commit', generation }, isAnswer)) === null) return false
     handle.generation = generation
     return true
-  }
-
-  /** A worker may be asked to drain while it still prepares: each question knows its answer. */
-  #ask(handle: WorkerHandle, message: ToWorker, isAnswer: Question['isAnswer']): Promise<FromWorker | null> {
-    return new Promise((resolve) => {
-      if (handle.state === 'stopped') {
-        resolve(null)
-        return
-      }
-      const question: Question = {
-        isAnswer,
-        resolve: (answer) => {
-          handle.asked.delete(question)
-          resolve(answer)
-        },
-      }
-      handle.asked.add(question)
-      this.#send(handle, message)
-    })
-  }
-
-  #send(handle: WorkerHandle, message: ToWorker): void {
-    handle.thread.postMessage(message)
   }
 
   #enqueue<T>(task: () => Promise<T>): Promise<T> {
@@ -542,7 +454,7 @@ class RunningGateway implements Gateway {
     const late = new Promise<null>((resolve) => {
       timer = setTimeout(() => resolve(null), timeoutMs + DRAIN_MARGIN_MS)
     })
-    await Promise.race([this.#ask(handle, { type: 'drain', timeoutMs }, (reply) => reply.type === 'drained'), late])
+    await Promise.race([handle.ask({ type: 'drain', timeoutMs }, (reply) => reply.type === 'drained'), late])
     clearTimeout(timer)
   }
 
@@ -550,47 +462,9 @@ class RunningGateway implements Gateway {
   async terminate(): Promise<void> {
     this.#stopping ??= Promise.resolve()
     this.#health.stop()
-    await Promise.all(this.#handles.map((handle) => handle.thread.terminate()))
+    await Promise.all(this.#handles.map((handle) => handle.terminate()))
     await this.#admin?.close()
   }
-}
-
-/**
- * Workers bind with SO_REUSEPORT, so another gateway on the same port would go unnoticed and take a share of the connections. An
- * exclusive bind beforehand shows it. Rejects with one sentence that names the address.
- */
-async function assertPortsFree(addresses: readonly AddressConfig[]): Promise<void> {
-  for (const { host, port } of addresses) {
-    if (port === 0) continue
-    const probe = createServer()
-    try {
-      await new Promise<void>((resolve, reject) => {
-        probe.once('error', reject)
-        probe.listen(host === '' ? { port } : { host, port }, resolve)
-      })
-    } catch (error) {
-      throw new Error(`cannot listen on ${formatAddress(host, port)}: ${describeBindError(error)}`, { cause: error })
-    } finally {
-      await new Promise((resolve) => probe.close(resolve))
-    }
-  }
-}
-
-/** A listener is its address, whatever its name; only a port that the system chose goes by name. */
-function rowKey({ name, address: { host, port } }: ListenerConfig): string {
-  return port === 0 ? `name ${name}` : formatAddress(host, port)
-}
-
-function describeBindError(error: unknown): string {
-  const code = (error as NodeJS.ErrnoException).code
-  if (code === 'EADDRINUSE') return 'another process is using it'
-  if (code === 'EACCES') return 'this user may not bind it (ports below 1024 need a privilege)'
-  if (code === 'EADDRNOTAVAIL') return 'this machine has no such address'
-  return messageOf(error)
-}
-
-function formatAddress(host: string, port: number): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }
 
 /** What goes wrong outside the configuration file has no place in it. */
@@ -600,4 +474,9 @@ function problemOf(message: string): ConfigProblem {
 
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
+}
+
+/** A listener is its address, whatever its name; only a port that the system chose goes by name. */
+function rowKey({ name, address: { host, port } }: ListenerConfig): string {
+  return port === 0 ? `name ${name}` : formatAddress(host, port)
 }

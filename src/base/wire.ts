@@ -45,6 +45,7 @@ function takeUpcomingBuffer(): WireBuffer {
 function onRead(this: WireSocket, length: number, buffer: Uint8Array): boolean {
   const { wire } = this
   if (wire === null) return false
+  this.hasRead = true
   const proceed = wire.owner.onData(buffer as WireBuffer, length)
   upcomingBuffer = wire.readBuffer
   return proceed
@@ -54,6 +55,35 @@ const ONREAD = { buffer: takeUpcomingBuffer, callback: onRead as (length: number
 
 class WireSocket extends net.Socket {
   wire: Wire | null = null
+  /** A write has failed, but what the other side said before may still lie in the kernel. */
+  #writeError: Error | null = null
+  hasRead = false
+
+  /**
+   * Node closes a socket at once when a write fails. An endpoint that answers an upload early and then closes makes the next write
+   * fail while its answer is there to be read: so we read what there is first.
+   */
+  override destroy(error?: Error): this {
+    const isLate = this.wire?.readsAfterWriteError === true && !this.destroyed
+    if (!isLate || error === undefined || (error as NodeJS.ErrnoException).syscall !== 'write') return super.destroy(error)
+    if (this.#writeError !== null) return this
+    this.#writeError = error
+    if (this.wire !== null) this.wire.hasFailed = true
+    this.#closeWhenRead()
+    return this
+  }
+
+  /** Two turns of the event loop have one poll for certain between them. */
+  #closeWhenRead(): void {
+    this.hasRead = false
+    setImmediate(() =>
+      setImmediate(() => {
+        if (this.destroyed) return
+        if (this.hasRead) this.#closeWhenRead()
+        else super.destroy(this.#writeError as Error)
+      }),
+    )
+  }
 }
 
 function onEnd(this: WireSocket): void {
@@ -85,6 +115,10 @@ export class Wire {
   readonly socket: net.Socket
   owner: WireOwner
   error: Error | null = null
+  /** Of connections to endpoints. A client that takes no response any more has nothing to say either. */
+  readsAfterWriteError = false
+  /** A write has failed: what can still be read is read, then the socket closes. */
+  hasFailed = false
   // The drain event comes only above the high-water mark; a stable buffer is busy until its last byte has left.
   #onStableWritten: (() => void) | null = null
   /** Where the next read goes: the shared buffer, or this wire's bulk buffer. */
@@ -118,6 +152,7 @@ export class Wire {
   static connect(options: net.TcpNetConnectOpts, owner: WireOwner, onConnected: () => void): Wire {
     const socket = new WireSocket({ onread: ONREAD, allowHalfOpen: true } as net.SocketConstructorOpts)
     const wire = new Wire(socket, owner)
+    wire.readsAfterWriteError = true
     socket.once('connect', onConnected)
     socket.setNoDelay(true)
     socket.connect(options)

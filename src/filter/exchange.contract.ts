@@ -246,10 +246,13 @@ export class Driver {
     return {
       service: {
         name: 'users',
+        keys: null,
+        sticky: null,
         picker: { pick: () => ({ kind: 'endpoint', endpoint }) },
         config: { timeouts: { requestMs: 15_000, perTryMs: null, idleMs: 60_000 } },
       },
       metrics: { attempt() {} },
+      tracksLatency: false,
       retry: null,
       breaker: null,
       pool: () => ({ acquire: (attempt: Attempt) => this.upstream.send(attempt) }),

@@ -2,17 +2,12 @@ import type net from 'node:net'
 import type { ErrorCode } from '../base/error.ts'
 import { Timed, type TimerWheel } from '../base/timers.ts'
 import { Wire, type WireBuffer, type WireOwner } from '../base/wire.ts'
-import { HEADER_CONTENT_LENGTH, HEADER_TE, HEADER_TRANSFER_ENCODING } from '../codec/header-id.ts'
+import { HEADER_TE } from '../codec/header-id.ts'
 import { CHUNK_DATA, CHUNK_END, CHUNK_ERROR, ChunkedDecoder } from '../codec/http1/chunked.ts'
-import { encodeFields, statusLine } from '../codec/http1/encode.ts'
 import {
   CONNECTION_CLOSE,
   CONNECTION_KEEP_ALIVE,
   HEAD_INCOMPLETE,
-  HEAD_INVALID,
-  HEAD_TARGET_TOO_LONG,
-  HEAD_TOO_LARGE,
-  HEAD_VERSION,
   RequestHead,
   type ResponseHead,
   readRequestHead,
@@ -22,6 +17,7 @@ import { sanitizeTrailers } from '../codec/http1/trailers.ts'
 import type { DownstreamEvents, DownstreamStream } from '../exchange/contracts.ts'
 import { type ClientContext, Exchange, type ListenerContext } from '../exchange/exchange.ts'
 import { BULK_THRESHOLD_BYTES, GATHER_BYTES } from '../upstream/http1.ts'
+import { CHUNKED, encodeInformational, encodeResponseHead, framingOf, HEAD_ERRORS, LENGTH, NO_BODY, UNTIL_CLOSE } from './http1-framing.ts'
 
 /** What a connection needs of its server. `listener` is read anew for each request: a reload may have changed it. */
 export interface Http1Server {
@@ -39,14 +35,6 @@ const HALF_CLOSE_MS = 100
 /** After the last response: how long, and how much, the client may still talk before the connection is torn down. */
 const LINGER_MS = 2000
 const LINGER_BYTES = 1024 * 1024
-
-/** Framing is never copied: it is written anew from what was parsed. */
-const FRAMING_MASK = (1 << HEADER_CONTENT_LENGTH) | (1 << HEADER_TRANSFER_ENCODING)
-
-const LENGTH = 0
-const CHUNKED = 1
-const UNTIL_CLOSE = 2
-const NO_BODY = 3
 
 /**
  * One HTTP/1.1 connection of a client: reads one request at a time and writes its response (RFC 9112). Requests sent ahead
@@ -290,8 +278,7 @@ export class Http1Downstream extends Timed implements WireOwner, DownstreamStrea
 
   sendInformational(head: ResponseHead): void {
     if (this.#isClosed || this.#request.minor === 0 || this.#headSent) return
-    head.headers.removeMask(FRAMING_MASK)
-    this.#wire.writeText(`${statusLine(head.status, head.reason)}${encodeFields(head.headers)}\r\n`)
+    this.#wire.writeText(encodeInformational(head))
   }
 
   sendContinue(): void {
@@ -300,31 +287,12 @@ export class Http1Downstream extends Timed implements WireOwner, DownstreamStrea
 
   sendHead(x: Exchange): void {
     const head = x.response as ResponseHead
-    const { headers, status } = head
     this.#headSent = true
     // An answer of our own does not wait for a body that nobody will read.
     if (this.#server.isDraining || (!this.#requestDone && x.local !== null)) this.#keepAlive = false
-    headers.removeMask(FRAMING_MASK)
-    let out = statusLine(status, head.reason) + encodeFields(headers)
-    if (status === 204) {
-      this.#mode = NO_BODY
-    } else if (x.method === 'HEAD' || status === 304) {
-      this.#mode = NO_BODY
-      if (head.contentLength >= 0) out += `Content-Length: ${head.contentLength}\r\n`
-    } else if (head.contentLength >= 0) {
-      this.#mode = LENGTH
-      out += `Content-Length: ${head.contentLength}\r\n`
-    } else if (this.#request.minor === 1) {
-      this.#mode = CHUNKED
-      out += 'Transfer-Encoding: chunked\r\n'
-    } else {
-      this.#mode = UNTIL_CLOSE
-      this.#keepAlive = false
-    }
-    if (!this.#keepAlive) out += 'Connection: close\r\n\r\n'
-    else if (this.#request.minor === 0) out += 'Connection: keep-alive\r\n\r\n'
-    else out += '\r\n'
-    this.#out += out
+    this.#mode = framingOf(head, x.method === 'HEAD', this.#request.minor)
+    if (this.#mode === UNTIL_CLOSE) this.#keepAlive = false
+    this.#out += encodeResponseHead(head, this.#mode, this.#request.minor, this.#keepAlive)
   }
 
   sendBody(bytes: Buffer, start: number, end: number, stable: boolean): boolean {
@@ -519,10 +487,3 @@ export class Http1Downstream extends Timed implements WireOwner, DownstreamStrea
 
 /** An idle client may have a request on its way to us when draining starts; it gets this long to arrive. */
 const DRAIN_IDLE_MS = 500
-
-const HEAD_ERRORS: Record<number, { code: ErrorCode; detail: string }> = {
-  [HEAD_INVALID]: { code: 'bad_request', detail: 'the request head is not valid HTTP/1.1' },
-  [HEAD_TARGET_TOO_LONG]: { code: 'uri_too_long', detail: 'the request target is longer than the limit' },
-  [HEAD_TOO_LARGE]: { code: 'head_too_large', detail: 'the request head is larger than the limit or has too many fields' },
-  [HEAD_VERSION]: { code: 'version_not_supported', detail: 'this listener speaks HTTP/1.1 and HTTP/1.0' },
-}

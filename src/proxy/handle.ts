@@ -1,4 +1,4 @@
-import { ERROR_KINDS, type ErrorCode, GatewayError } from '../base/error.ts'
+import { type ErrorCode, GatewayError } from '../base/error.ts'
 import type { WireBuffer } from '../base/wire.ts'
 import { HEADER_DATE, HEADER_X_REQUEST_ID } from '../codec/header-id.ts'
 import type { ResponseHead } from '../codec/http1/head.ts'
@@ -18,9 +18,9 @@ import {
   stripRequestHopByHop,
   stripResponseHopByHop,
 } from './prepare.ts'
-import { createProblem, setLocalResponse } from './respond.ts'
+import { createProblem, publicDetail, setLocalResponse } from './respond.ts'
 import { NO_RETRY_LINE } from './retry.ts'
-import type { CompiledRoute, ListenerRuntime, ProxyContext, ServiceRuntime, Snapshot } from './runtime.ts'
+import type { CompiledRoute, ListenerRuntime, ProxyContext, ServiceRuntime } from './runtime.ts'
 
 /** Held request body beyond which the client is paused. */
 const HELD_BODY_BYTES = 64 * 1024
@@ -494,10 +494,3 @@ export class RequestHandler implements DownstreamEvents, UpstreamEvents {
     else this.#fail(x, 'internal', 'the gateway failed')
   }
 }
-
-/** Addresses and system errors stay in the log; the client learns what kind of thing went wrong. */
-function publicDetail(code: ErrorCode, detail: string): string {
-  return code === 'pool_overflow' || code === 'upstream_protocol' ? detail : ERROR_KINDS[code].doc
-}
-
-export type { Snapshot }

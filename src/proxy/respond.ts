@@ -23,3 +23,8 @@ export function createProblem(x: Exchange, code: ErrorCode, detail: string): Loc
   if (x.errorHeaders !== null) headers.push(...x.errorHeaders)
   return { status: kind.http, headers, body: Buffer.from(`${JSON.stringify(body)}\n`) }
 }
+
+/** Addresses and system errors stay in the log; the client learns what kind of thing went wrong. */
+export function publicDetail(code: ErrorCode, detail: string): string {
+  return code === 'pool_overflow' || code === 'upstream_protocol' ? detail : ERROR_KINDS[code].doc
+}

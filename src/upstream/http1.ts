@@ -308,7 +308,7 @@ export class Http1Connection extends Timed implements WireOwner, UpstreamConnect
     if (attempt.exchange.responseHeld || attempt.exchange.isRetained) this.#head = new ResponseHead()
     this.#wire.endBulk(this.#bulkSettled)
     // What came behind the response belongs to nobody; a request that was cut short leaves the other side out of step.
-    if (this.#keepAlive && this.#requestDone && !extraBytes && this.#state !== CLOSED) {
+    if (this.#keepAlive && this.#requestDone && !extraBytes && this.#state !== CLOSED && !this.#wire.hasFailed) {
       this.#state = IDLE
       this.#owner.onIdle(this)
     } else {
