@@ -137,7 +137,7 @@ class Worker {
       this.#pending = { message, prepared, listeners, opened, accessLog }
       this.#post({ type: 'prepared', generation, ports: Object.fromEntries(ports) })
     } catch (error) {
-      for (const listener of opened) void listener.drain(0)
+      for (const listener of opened) listener.close()
       void accessLog?.close()
       this.#post({ type: 'refused', generation, message: error instanceof Error ? error.message : String(error) })
     }
@@ -167,7 +167,7 @@ class Worker {
     return null
   }
 
-  #commit(): void {
+  async #commit(): Promise<void> {
     const pending = this.#pending
     if (pending === null) return
     this.#pending = null
@@ -176,17 +176,14 @@ class Worker {
     this.#context.snapshot = prepared.snapshot
     for (const [name, listener] of listeners) listener.use(prepared.snapshot.listeners.get(name) as ListenerRuntime)
     const kept = new Set(listeners.values())
-    for (const listener of this.#listeners.values()) {
-      if (!kept.has(listener)) this.#takeAway(listener, message.config.drainTimeoutMs)
-    }
+    const removed = [...this.#listeners.values()].filter((listener) => !kept.has(listener))
+    for (const listener of removed) this.#letFinish(listener.drain(message.config.drainTimeoutMs))
     this.#listeners = listeners
     this.#config = message.config
     prepared.commit()
+    // The next configuration may bind the same address again.
+    await Promise.all(removed.map((listener) => listener.stopListening()))
     this.#post({ type: 'committed', generation: message.generation })
-  }
-
-  #takeAway(listener: HttpListener, timeoutMs: number): void {
-    this.#letFinish(listener.drain(timeoutMs))
   }
 
   /** The thread does not end before this does. */
@@ -196,7 +193,7 @@ class Worker {
   }
 
   #rollback(): void {
-    for (const listener of this.#pending?.opened ?? []) void listener.drain(0)
+    for (const listener of this.#pending?.opened ?? []) listener.close()
     void this.#pending?.accessLog?.close()
     this.#pending = null
   }

@@ -207,7 +207,7 @@ test('a filter that fails is 500 and in the log, one that never ends 504, a body
     assert.deepEqual([status, problem(response).code], [500, 'internal'])
     assert.equal(response.body.includes('of the filter'), false)
   }
-  assert.ok(gateway.logs.some((line) => line.includes('of the filter')))
+  await waitFor('the log', () => gateway.logs.some((line) => line.includes('of the filter')))
   assert.equal((await ask(t, '/hangs')).status, 504)
   assert.equal((await ask(t, '/small', [], 'x'.repeat(11))).status, 413)
   assert.equal((await ask(t, '/small', [], 'x'.repeat(10))).status, 200)

@@ -9,6 +9,7 @@ import { rawRequest } from '../../support/raw.ts'
 import { runSluice, startSluice } from '../../support/sluice.ts'
 import { startUpstream } from '../../support/upstream.ts'
 import { waitFor } from '../../support/wait.ts'
+import { CarefulClients } from './support/careful-clients.ts'
 import { KeptConnection } from './support/kept-connection.ts'
 import { scrape } from './support/metrics.ts'
 
@@ -184,6 +185,30 @@ for (const workers of [1, 2]) {
         (listener) => now.sum('sluice_connections_open', { listener }) === (listener === 'a' ? now.sum('sluice_connections_open') : 0),
       )
     })
+  })
+}
+
+for (const workers of [1, 2]) {
+  test(`a listener can be taken away and put back at once, again and again, while clients come to it (${workers} workers)`, async (t) => {
+    const port = await freePort()
+    const config = (isThere: boolean) => ({
+      workers,
+      listeners: {
+        web: { address: '127.0.0.1:0' },
+        ...(isThere ? { other: { address: `127.0.0.1:${port}`, maxConnectionsPerClient: 0 } } : {}),
+      },
+      routes: { a: { respond: { body: 'ok' } } },
+    })
+    const sluice = await startSluice(t, config(true))
+    for (let i = 0; i < 6; i++) {
+      const clients = new CarefulClients({ port, clients: 40, isClosing: true })
+      await sleep(100)
+      assert.deepEqual(await sluice.reload(config(false)), { status: 200, problems: [] })
+      assert.deepEqual(await sluice.reload(config(true)), { status: 200, problems: [] })
+      const { lost, bad, answered } = await clients.stop()
+      assert.deepEqual({ lost, bad: bad.size }, { lost: [], bad: 0 })
+      assert(answered > 0)
+    }
   })
 }
 
