@@ -1,5 +1,10 @@
-import { createServer } from 'node:net'
+import { lookup } from 'node:dns/promises'
+import { connect, isIP } from 'node:net'
 import type { AddressConfig } from './config/types.ts'
+
+/** Nobody listens on tcpmux; if somebody does, nothing is said to it. */
+const UNUSED_PORT = 1
+const ATTEMPT_MS = 500
 
 /**
  * Workers bind with SO_REUSEPORT, so another gateway on the same port would go unnoticed and take a share of the connections. An
@@ -8,18 +13,33 @@ import type { AddressConfig } from './config/types.ts'
 export async function assertPortsFree(addresses: readonly AddressConfig[]): Promise<void> {
   for (const { host, port } of addresses) {
     if (port === 0) continue
-    const probe = createServer()
     try {
-      await new Promise<void>((resolve, reject) => {
-        probe.once('error', reject)
-        probe.listen(host === '' ? { port } : { host, port }, resolve)
-      })
+      await bindOnce(host === '' || isIP(host) !== 0 ? host : (await lookup(host)).address, port)
     } catch (error) {
       throw new Error(`cannot listen on ${formatAddress(host, port)}: ${describeBindError(error)}`, { cause: error })
-    } finally {
-      await new Promise((resolve) => probe.close(resolve))
     }
   }
+}
+
+/**
+ * Binds, and never listens: a listening socket would take connections for a moment and reset them when it closes, and on a restart
+ * clients are already knocking. Node.js binds without listening only for an outgoing connection, so one is begun to nowhere.
+ */
+function bindOnce(host: string, port: number): Promise<void> {
+  const localAddress = host === '' ? '::' : host
+  const target = localAddress === '::' ? '::1' : localAddress === '0.0.0.0' ? '127.0.0.1' : localAddress
+  return new Promise((resolve, reject) => {
+    const socket = connect({ host: target, port: UNUSED_PORT, localAddress, localPort: port })
+    const finish = (error?: NodeJS.ErrnoException) => {
+      socket.destroy()
+      // Only what bind says counts. A machine without IPv6 finds out when it binds in earnest.
+      if (error?.syscall !== 'bind' || (host === '' && error.code !== 'EADDRINUSE' && error.code !== 'EACCES')) resolve()
+      else reject(error)
+    }
+    socket.on('error', finish)
+    socket.on('connect', () => finish())
+    socket.setTimeout(ATTEMPT_MS, () => finish())
+  })
 }
 
 function describeBindError(error: unknown): string {

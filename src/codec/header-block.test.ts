@@ -49,6 +49,7 @@ describe('header ids', () => {
     'x-real-ip',
     'cookie',
     'date',
+    'retry-after',
   ]
 
   it('are all different, above zero and below 31', () => {

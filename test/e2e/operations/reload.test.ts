@@ -92,7 +92,7 @@ test('an endpoint that is put aside stays aside after a reload', async (t) => {
   const config = (via: string, more: string[] = []) => ({
     workers: 2,
     listeners: { web: { address: '127.0.0.1:0', headers: { via } } },
-    services: { up: { endpoints: [good.address, dead, ...more], ejection: { maxFails: 1, failTimeout: '60s' } } },
+    services: { up: { endpoints: [good.address, dead, ...more], ejection: { maxFails: 1, failTimeout: '60s' }, retry: null } },
     routes: { a: { to: 'up' } },
   })
   const sluice = await startSluice(t, config('one'))

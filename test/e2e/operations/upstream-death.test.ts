@@ -43,6 +43,7 @@ for (const workers of [1, 2]) {
             { address: light.address, weight: 1 },
           ],
           ejection: { maxFails: 3, failTimeout: `${FAIL_TIMEOUT_MS}ms` },
+          retry: null,
         },
       },
       routes: { a: { to: 'up' } },

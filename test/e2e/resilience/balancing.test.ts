@@ -24,7 +24,10 @@ function start(t: TestContext, endpoints: unknown[], balance: unknown): Promise<
   })
 }
 
-async function ask(gateway: SluiceProcess, headers: Record<string, string> = {}): Promise<{ status: number; body: string; cookie: string | null }> {
+async function ask(
+  gateway: SluiceProcess,
+  headers: Record<string, string> = {},
+): Promise<{ status: number; body: string; cookie: string | null }> {
   // A connection each: the workers must agree.
   const response = await fetch(gateway.url, { headers: { connection: 'close', ...headers } })
   return { status: response.status, body: await response.text(), cookie: response.headers.get('set-cookie') }
