@@ -27,8 +27,10 @@ export class HeaderBlock {
   /** Bit n is set when a field with id n (1..30) was parsed or added. `removeMask` clears it; a hint, not a promise. */
   seen = 0
   extra: string[] | null = null
-  /** Ready-made field lines behind all others, made by the proxy itself; taken apart only when somebody looks at the fields. */
+  /** Ready-made field lines behind all others (see `addLines`); taken apart only when somebody looks for what may be in them. */
   tail = ''
+  /** `seen` of the ready-made lines. */
+  tailSeen = 0
 
   reset(): void {
     this.text = ''
@@ -36,12 +38,20 @@ export class HeaderBlock {
     this.seen = 0
     this.extra = null
     this.tail = ''
+    this.tailSeen = 0
+  }
+
+  /** Adds field lines that the proxy has made itself, each with its CRLF. `mask` has a bit for each of their ids. */
+  addLines(lines: string, mask: number): void {
+    this.tail += lines
+    this.tailSeen |= mask
   }
 
   /** Moves the ready-made lines among the other added fields. */
   #openTail(): void {
     const { tail } = this
     this.tail = ''
+    this.tailSeen = 0
     for (const line of tail.split('\r\n')) {
       const colon = line.indexOf(': ')
       if (colon !== -1) this.add(line.slice(0, colon), line.slice(colon + 2))
@@ -89,7 +99,7 @@ export class HeaderBlock {
 
   /** The first value of a well-known field by its id (header-id.ts): cheaper than by name on the hot path. */
   getById(id: number): string | undefined {
-    if (this.tail !== '') this.#openTail()
+    if ((this.tailSeen & (1 << id)) !== 0) this.#openTail()
     if ((this.seen & (1 << id)) === 0) return undefined
     const { fields, used, text, extra } = this
     for (let i = 0; i < used; i += FIELD_SIZE) {
@@ -104,7 +114,7 @@ export class HeaderBlock {
   }
 
   removeById(id: number): void {
-    if (this.tail !== '') this.#openTail()
+    if ((this.tailSeen & (1 << id)) !== 0) this.#openTail()
     if ((this.seen & (1 << id)) === 0) return
     const { fields, used, extra } = this
     for (let i = 0; i < used; i += FIELD_SIZE) {

@@ -11,6 +11,8 @@ export interface PathPolicy {
 const PERCENT = 37
 const SLASH = 47
 const DOT = 46
+const COLON = 58
+const OPEN_BRACKET = 91
 
 /**
  * The normalised path (RFC 3986 section 6.2.2): percent-encoded unreserved characters decoded, other escapes in upper case, dot
@@ -97,16 +99,18 @@ function hexValue(code: number): number {
  * IPv6 literals keep their brackets.
  */
 export function hostWithoutPort(value: string): string {
-  let end = value.length
-  const bracket = value.lastIndexOf(']')
-  const colon = value.lastIndexOf(':')
-  if (colon > bracket) end = colon
-  if (end > 0 && value.charCodeAt(end - 1) === DOT) end--
-  for (let i = 0; i < end; i++) {
-    const code = value.charCodeAt(i)
-    if (code >= 65 && code <= 90) return value.slice(0, end).toLowerCase()
+  const { length } = value
+  // The colons of an IPv6 literal stand within its brackets.
+  let end = value.charCodeAt(0) === OPEN_BRACKET ? value.indexOf(']') + 1 : 0
+  let hasUpperCase = end > 0
+  for (; end < length; end++) {
+    const code = value.charCodeAt(end)
+    if (code === COLON) break
+    if (code >= 65 && code <= 90) hasUpperCase = true
   }
-  return end === value.length ? value : value.slice(0, end)
+  if (end > 0 && value.charCodeAt(end - 1) === DOT) end--
+  const host = end === length ? value : value.slice(0, end)
+  return hasUpperCase ? host.toLowerCase() : host
 }
 
 /** The parts of an absolute-form target, or null when it is not one this gateway serves. `rest` is empty when there is neither path nor query. */

@@ -156,7 +156,8 @@ export class HttpListener implements Http1Server {
   /**
    * Closes the listening socket without losing what waits in it: the kernel resets connections that it has completed and we have not
    * accepted. Node.js accepts one connection per turn of its loop, so the queue is known to be empty only when a turn brought none.
-   * Two workers, 4,000 connections per second with one request each: 7 requests lost per stop without this, none in 50 stops with it.
+   * Two workers, 4,000 connections per second with one request each: 7 requests lost in every stop without this; with it none in 50
+   * stops, and on a machine with three times the work it can do, some in one stop of a hundred.
    */
   stopListening(): Promise<void> {
     this.#stoppedListening ??= this.#emptyQueueAndClose()

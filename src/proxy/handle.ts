@@ -22,6 +22,8 @@ import { createProblem, publicDetail, setLocalResponse } from './respond.ts'
 import { NO_RETRY_LINE } from './retry.ts'
 import type { CompiledRoute, ListenerRuntime, ProxyContext, ServiceRuntime } from './runtime.ts'
 
+const REQUEST_ID_BIT = 1 << HEADER_X_REQUEST_ID
+const DATE_BIT = 1 << HEADER_DATE
 /** Held request body beyond which the client is paused. */
 const HELD_BODY_BYTES = 64 * 1024
 /** For asynchronous filters of a route that names no timeout and no single service. */
@@ -284,10 +286,10 @@ export class RequestHandler implements DownstreamEvents, UpstreamEvents {
   /** What every response carries. Before the filters, so that they have the last word. */
   #stampResponse(x: Exchange): void {
     const { headers } = x.response as ResponseHead
-    if (x.requestId !== '' && (headers.seen & (1 << HEADER_X_REQUEST_ID)) === 0) headers.tail += `X-Request-Id: ${x.requestId}\r\n`
-    if (x.isRetryForbidden) headers.tail += NO_RETRY_LINE
+    if (x.requestId !== '' && (headers.seen & REQUEST_ID_BIT) === 0) headers.addLines(`X-Request-Id: ${x.requestId}\r\n`, REQUEST_ID_BIT)
+    if (x.isRetryForbidden) headers.addLines(NO_RETRY_LINE, 0)
     // RFC 9110 section 6.6.1: a recipient with a clock dates what came without.
-    if ((headers.seen & (1 << HEADER_DATE)) === 0) headers.tail += `Date: ${this.#date.text()}\r\n`
+    if ((headers.seen & DATE_BIT) === 0) headers.addLines(`Date: ${this.#date.text()}\r\n`, DATE_BIT)
   }
 
   #sendHead(x: Exchange): void {

@@ -68,6 +68,15 @@ const FORWARDED_IDS = [
 ]
 const FORWARDED_MASK = maskOf(FORWARDED_IDS)
 
+const REQUEST_ID_MASK = maskOf([HEADER_X_REQUEST_ID])
+const FORWARDING_LINES_MASK = maskOf([
+  HEADER_X_FORWARDED_FOR,
+  HEADER_X_FORWARDED_PROTO,
+  HEADER_X_FORWARDED_HOST,
+  HEADER_X_FORWARDED_PORT,
+  HEADER_VIA,
+])
+
 function maskOf(ids: readonly number[]): number {
   return ids.reduce((mask, id) => mask | (1 << id), 0)
 }
@@ -230,7 +239,7 @@ export function addForwardingFields(x: Exchange): void {
   const isKnown = (headers.seen & FORWARDED_MASK) !== 0
   if (isKnown && !x.isTrusted) headers.removeMask(FORWARDED_MASK)
   if (forwarded === 'x-forwarded' && !x.isTrusted && (headers.seen & (1 << HEADER_VIA)) === 0) {
-    headers.tail += forwardingLines(x)
+    headers.addLines(forwardingLines(x), FORWARDING_LINES_MASK)
     return
   }
   if (forwarded === 'x-forwarded' || forwarded === 'both') addXForwarded(x, headers, isKnown && x.isTrusted)
@@ -296,5 +305,5 @@ export function assignRequestId(x: Exchange, next: () => string): void {
     headers.removeById(HEADER_X_REQUEST_ID)
   }
   x.requestId = next()
-  headers.tail = `X-Request-Id: ${x.requestId}\r\n`
+  headers.addLines(`X-Request-Id: ${x.requestId}\r\n`, REQUEST_ID_MASK)
 }

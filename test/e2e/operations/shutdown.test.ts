@@ -65,16 +65,20 @@ test('every request of wrk that was taken is answered when the gateway is stoppe
   assert(tookMs < 5000)
 })
 
-test('clients with a connection for each request lose at most the few that were in the queue of the kernel', async (t) => {
+test('connections in the queue of the kernel are taken before the socket is closed', async (t) => {
   const upstream = await startUpstreamProcess(t)
-  const sluice = await startSluice(t, config(upstream.address))
-  const clients = new CarefulClients({ port: sluice.port(), clients: 48, isClosing: true })
-  await sleep(1000)
-  const exit = sluice.stop()
-  const counts = await clients.refused()
-  t.diagnostic(JSON.stringify({ ...counts, lost: counts.lost.length }))
-  assert(counts.lost.length <= 2, `${counts.lost.length} lost`)
-  assert.deepEqual(await exit, ended)
+  const losses: number[] = []
+  for (let i = 0; i < 3; i++) {
+    const sluice = await startSluice(t, config(upstream.address))
+    const clients = new CarefulClients({ port: sluice.port(), clients: 48, isClosing: true })
+    await sleep(500)
+    const exit = sluice.stop()
+    losses.push((await clients.refused()).lost.length)
+    assert.deepEqual(await exit, ended)
+  }
+  t.diagnostic(`lost: ${losses.join(', ')}`)
+  // On a machine with more to do than it can, a worker may be put to sleep between its last look at the queue and the closing.
+  assert(losses.filter((lost) => lost === 0).length >= 2, `lost: ${losses.join(', ')}`)
 })
 
 test('a request under way is answered, the idle connections are closed, and nobody is told to come', async (t) => {
