@@ -11,6 +11,7 @@ import { startUpstreamProcess } from './support/upstream-process.ts'
 import { runWrk } from './support/wrk.ts'
 
 const CONNECTIONS = 32
+const MAX_FAILS = 3
 /** Longer than the load goes on with one endpoint dead, so that no trial falls into it. */
 const FAIL_TIMEOUT_MS = 4000
 
@@ -42,7 +43,7 @@ for (const workers of [1, 2]) {
             { address: heavy.address, weight: 3 },
             { address: light.address, weight: 1 },
           ],
-          ejection: { maxFails: 3, failTimeout: `${FAIL_TIMEOUT_MS}ms` },
+          ejection: { maxFails: MAX_FAILS, failTimeout: `${FAIL_TIMEOUT_MS}ms` },
           retry: null,
         },
       },
@@ -61,8 +62,8 @@ for (const workers of [1, 2]) {
     assert.equal(errors.read + errors.write + errors.timeout + errors.connect, 0)
     assert.equal(bad, failed.length)
     assert(failed.every(({ status, endpoint }) => status === 502 && endpoint === heavy.address))
-    // Never more at once than there are clients.
-    assert(failed.length >= 1 && failed.length <= CONNECTIONS, `${failed.length} failed`)
+    // Never more are under way than there are clients, and those that fail first may come back once before the count is reached.
+    assert(failed.length >= 1 && failed.length <= CONNECTIONS + MAX_FAILS, `${failed.length} failed`)
     const lastMs = Math.max(...failed.map(({ time }) => Date.parse(time)))
     assert(lastMs - killedMs < 500, `the last one began ${lastMs - killedMs} ms after the death`)
 
