@@ -213,11 +213,6 @@ export class Wire {
     if (!this.socket.destroyed) this.socket.resume()
   }
 
-  /** Stops reading outside of `onData` (inside, return false). */
-  pause(): void {
-    if (!this.socket.destroyed) this.socket.pause()
-  }
-
   get isBulk(): boolean {
     return this.readBuffer !== sharedBuffer
   }

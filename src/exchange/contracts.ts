@@ -23,7 +23,6 @@ export interface DownstreamStream {
   flush(): void
   /** Breaks the response off so that the client cannot take it for complete. */
   abort(): void
-  pauseRequest(): void
   resumeRequest(): void
   /** The exchange is over and its numbers are taken. Called once, last. */
   onFinished(x: Exchange): void
@@ -54,7 +53,6 @@ export interface UpstreamConnection {
   sendBody(bytes: Buffer, start: number, end: number, stable: boolean): boolean
   sendEnd(trailers: string): void
   flush(): void
-  pauseResponse(): void
   resumeResponse(): void
   /** The attempt is given up; no event follows. */
   cancel(): void

@@ -75,7 +75,6 @@ export class Exchange extends Timed implements PickContext {
   requestId = ''
   expectsContinue = false
   startedMs: number
-  receivedWallMs = 0
 
   // Where it goes.
   route: RouteContext | null = null

@@ -97,10 +97,6 @@ export class Http1Downstream extends Timed implements WireOwner, DownstreamStrea
     return connection
   }
 
-  get isIdle(): boolean {
-    return this.#exchange === null
-  }
-
   /** A timeout of 0 is off. */
   #arm(fromMs: number, timeoutMs: number): void {
     if (timeoutMs === 0) this.deadlineMs = 0
@@ -257,12 +253,6 @@ export class Http1Downstream extends Timed implements WireOwner, DownstreamStrea
     // Part of the body may still be on its way out of the bulk buffer.
     this.#wire.endBulk(!this.#isPaused)
     this.#server.events.onRequestEnd(x, trailers)
-  }
-
-  pauseRequest(): void {
-    if (this.#isPaused) return
-    this.#isPaused = true
-    this.#wire.pause()
   }
 
   resumeRequest(): void {

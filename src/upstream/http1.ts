@@ -322,10 +322,6 @@ export class Http1Connection extends Timed implements WireOwner, UpstreamConnect
     this.#options.wheel.arm(this, nowMs + this.#options.idleTimeoutMs)
   }
 
-  pauseResponse(): void {
-    this.#wire.pause()
-  }
-
   resumeResponse(): void {
     this.#wire.resume()
   }

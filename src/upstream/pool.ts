@@ -38,18 +38,6 @@ export class Pool extends Timed implements ConnectionOwner {
     this.#options = options
   }
 
-  get idleCount(): number {
-    return this.#idle.length
-  }
-
-  get size(): number {
-    return this.#all.size
-  }
-
-  get pendingCount(): number {
-    return this.#waiting.length
-  }
-
   /**
    * Sends the attempt on an idle connection at once, or opens one, or lets it wait. Every way ends in an UpstreamEvents call:
    * possibly before this returns. `fresh` asks for a new connection (the last reused one had died).
