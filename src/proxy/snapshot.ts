@@ -51,7 +51,7 @@ class RuntimeOfService implements ServiceRuntime {
     this.pools = pools
     this.tracksLatency = latencyTrackingOf(config.balance) !== null
     this.retry = config.retry === null ? null : createRetryRuntime(config.name, config.retry, governance)
-    this.breaker = config.breaker === null ? null : governance.breaker(config.name, config.breaker)
+    this.breaker = config.breaker === null ? null : governance.breaker(config.name, config.breaker, config.timeouts.requestMs)
   }
 
   pool(endpoint: Endpoint): Pool {

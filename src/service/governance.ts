@@ -33,7 +33,7 @@ export class GovernanceStore {
   readonly #breakers: SharedAreaStore
   readonly #random: Random
   /** Buckets survive a reload as long as their rate, burst and size stay the same. */
-  #rateLimits = new Map<string, { config: RateLimitFilterConfig; layout: SharedTableLayout }>()
+  readonly #rateLimits = new Set<RateLimits>()
 
   constructor(workers: number, random: Random) {
     this.#random = random
@@ -44,29 +44,39 @@ export class GovernanceStore {
   retain(config: GatewayConfig, nowMs: number): GovernanceLease {
     const names = Object.keys(config.services)
     const leases: SharedAreaLease[] = [this.#retryBudgets.retain(names, nowMs), this.#breakers.retain(names, nowMs)]
+    const rateLimits = this.#retainRateLimits(config, nowMs)
     const [retryBudgets, breakers] = leases as [SharedAreaLease, SharedAreaLease]
     return {
-      layout: { retryBudgets: retryBudgets.layout, breakers: breakers.layout, rateLimits: this.#retainRateLimits(config, nowMs) },
+      layout: { retryBudgets: retryBudgets.layout, breakers: breakers.layout, rateLimits: layoutsOf(rateLimits) },
       release: (releasedAtMs) => {
+        this.#rateLimits.delete(rateLimits)
         for (const lease of leases) lease.release(releasedAtMs)
       },
     }
   }
 
-  #retainRateLimits(config: GatewayConfig, nowMs: number): Record<string, SharedTableLayout> {
-    const kept = new Map<string, { config: RateLimitFilterConfig; layout: SharedTableLayout }>()
+  /** The tables of every configuration that is held are looked at: one that was refused must not take the buckets with it. */
+  #retainRateLimits(config: GatewayConfig, nowMs: number): RateLimits {
+    const kept: RateLimits = new Map()
     for (const route of Object.values(config.routes)) {
       route.filters.forEach((filter, index) => {
         if (filter.kind !== 'rate-limit') return
         const id = rateLimitId(filter, route.name, index)
         if (kept.has(id)) return
-        const old = this.#rateLimits.get(id)
-        const layout = old !== undefined && isSameLimit(old.config, filter) ? old.layout : createSharedTable(filter, nowMs, this.#random)
+        const layout = this.#findTable(id, filter) ?? createSharedTable(filter, nowMs, this.#random)
         kept.set(id, { config: filter, layout })
       })
     }
-    this.#rateLimits = kept
-    return Object.fromEntries(Array.from(kept, ([id, { layout }]) => [id, layout]))
+    this.#rateLimits.add(kept)
+    return kept
+  }
+
+  #findTable(id: string, filter: RateLimitFilterConfig): SharedTableLayout | null {
+    for (const limits of this.#rateLimits) {
+      const known = limits.get(id)
+      if (known !== undefined && isSameLimit(known.config, filter)) return known.layout
+    }
+    return null
   }
 
   /** Takes back what a worker that died held. Call before another worker starts under the same index. */
@@ -74,6 +84,13 @@ export class GovernanceStore {
     const areas = this.#retryBudgets.all()
     for (const name of areas.names) new RetryBudget(areas.area(name), RETRY_BUDGET_DEFAULTS).clearWorker(worker)
   }
+}
+
+/** The tables of one configuration, by `rateLimitId`. */
+type RateLimits = Map<string, { config: RateLimitFilterConfig; layout: SharedTableLayout }>
+
+function layoutsOf(limits: RateLimits): Record<string, SharedTableLayout> {
+  return Object.fromEntries(Array.from(limits, ([id, { layout }]) => [id, layout]))
 }
 
 function isSameLimit(a: RateLimitFilterConfig, b: RateLimitFilterConfig): boolean {
@@ -107,7 +124,9 @@ export class Governance {
     return new SharedTable(layout)
   }
 
-  breaker(service: string, config: BreakerConfig): Breaker {
-    return new CircuitBreaker(this.#breakers.area(service), config)
+  /** A probe keeps its place at least as long as its request may take (`requestMs`), or there would be more of them than configured. */
+  breaker(service: string, config: BreakerConfig, requestMs: number): Breaker {
+    const probeTimeoutMs = Math.max(config.probeTimeoutMs, requestMs)
+    return new CircuitBreaker(this.#breakers.area(service), { ...config, probeTimeoutMs })
   }
 }
