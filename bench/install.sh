@@ -1,9 +1,9 @@
 #!/bin/sh
-# Installs what the benchmark compares Sluice with, and the load generator: nginx, HAProxy, Caddy and wrk, from Debian packages.
+# Installs what the benchmark compares Sluice with, the load generators and the servers behind, from Debian packages.
 # Root only. No daemon is started: a policy file says no while the packages are set up, and what stood there before is put back.
 set -eu
 
-packages="nginx haproxy caddy wrk util-linux"
+packages="nginx libnginx-mod-stream haproxy caddy wrk nghttp2-client nghttp2-server redis-server redis-tools openssl util-linux"
 policy=/usr/sbin/policy-rc.d
 
 if [ "$(id -u)" != 0 ]; then
@@ -11,7 +11,7 @@ if [ "$(id -u)" != 0 ]; then
   exit 1
 fi
 if ! command -v apt-get >/dev/null; then
-  echo "bench/install.sh: no apt-get here; install nginx, haproxy, caddy and wrk by hand" >&2
+  echo "bench/install.sh: no apt-get here; install by hand: $packages" >&2
   exit 1
 fi
 
@@ -35,9 +35,9 @@ DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $packa
 
 # The policy keeps them from starting now; this keeps them from starting at the next boot.
 if [ -d /run/systemd/system ]; then
-  for service in nginx haproxy caddy; do systemctl disable "$service" >/dev/null 2>&1 || true; done
+  for service in nginx haproxy caddy redis-server nghttpx; do systemctl disable "$service" >/dev/null 2>&1 || true; done
 fi
 
-for program in nginx haproxy caddy wrk taskset; do
-  printf '%-8s %s\n' "$program" "$(command -v "$program" || echo MISSING)"
+for program in nginx haproxy caddy wrk h2load nghttpd redis-server redis-benchmark openssl taskset; do
+  printf '%-16s %s\n' "$program" "$(command -v "$program" || echo MISSING)"
 done

@@ -5,14 +5,12 @@ import { join, resolve } from 'node:path'
 import { competitorNamed } from './competitors/index.ts'
 import { sluice } from './competitors/sluice.ts'
 import { renderSection, replaceRegion } from './harness/document.ts'
-import { findProgram } from './harness/find-program.ts'
 import { type Machine, machineInWords, readMachine } from './harness/machine.ts'
 import { measurePair } from './harness/pair.ts'
 import { pinNothing } from './harness/pinning.ts'
 import { type Field, planScenario } from './harness/plan.ts'
 import { killAll, stopAll } from './harness/processes.ts'
 import { ratiosInWords, renderRound, renderTable } from './harness/table.ts'
-import { startUpstream, type Upstream } from './harness/upstream.ts'
 import { type Options, parseOptions, USAGE, UsageError } from './options.ts'
 import { SCENARIOS, scenarioNamed } from './scenarios/index.ts'
 import type { Row, Scenario, ScenarioResult } from './types.ts'
@@ -42,7 +40,7 @@ async function main(args: readonly string[]): Promise<number> {
     return 2
   }
   if (!options.pin) pinNothing()
-  const obstacle = findObstacle(field, scenarios)
+  const obstacle = findObstacle(field)
   if (obstacle !== null) {
     console.error(`bench: ${obstacle}`)
     return 1
@@ -55,11 +53,10 @@ async function measureAll(options: Options, scenarios: readonly Scenario[], fiel
   const machine = readMachine()
   console.log(machineInWords(machine))
   warnWhenBusy(machine)
-  const upstream = await startUpstream()
   const results: ScenarioResult[] = []
   for (const scenario of scenarios) {
     console.log(`\n${scenario.title}`)
-    const result = { scenario, rows: await measureScenario(scenario, field, upstream, options) }
+    const result = { scenario, rows: await measureScenario(scenario, field, options) }
     results.push(result)
     console.log(`\n${renderTable(result)}`)
     // After each scenario, so that a run that is stopped later has not been for nothing.
@@ -69,7 +66,7 @@ async function measureAll(options: Options, scenarios: readonly Scenario[], fiel
   return verdictOf(results, options)
 }
 
-async function measureScenario(scenario: Scenario, field: Field, upstream: Upstream, options: Options): Promise<Row[]> {
+async function measureScenario(scenario: Scenario, field: Field, options: Options): Promise<Row[]> {
   const rows: Row[] = []
   for (const step of planScenario(scenario, field)) {
     if ('row' in step) {
@@ -80,7 +77,7 @@ async function measureScenario(scenario: Scenario, field: Field, upstream: Upstr
     const { ours, theirs, against } = step.pair
     const progress = `  ${scenario.name}: ${ours.title} against ${theirs.title}`
     try {
-      const row = await measurePair(scenario, step.pair, upstream, options, (round, one, two) => {
+      const row = await measurePair(scenario, step.pair, options, (round, one, two) => {
         console.log(`${progress}, round ${round} of ${options.rounds}: ${renderRound(one, two)}`)
       })
       rows.push(row)
@@ -100,12 +97,9 @@ function readField({ subject, against, base }: Options): Field {
 }
 
 /** Why nothing can be measured, or null. */
-function findObstacle({ subject }: Field, scenarios: readonly Scenario[]): string | null {
+function findObstacle({ subject }: Field): string | null {
   if (process.platform !== 'linux') return 'CPU time and memory are read from /proc: this needs Linux'
-  if (subject.version() === null) return `${subject.title} is missing: ${subject.install}`
-  if (findProgram('nginx') === null) return 'nginx is missing: it is the upstream of every scenario (bench/install.sh installs it)'
-  const needsWrk = scenarios.some((scenario) => scenario.kind === 'load')
-  return needsWrk && findProgram('wrk') === null ? 'wrk is missing: it makes the load (bench/install.sh installs it)' : null
+  return subject.version() === null ? `${subject.title} is missing: ${subject.install}` : null
 }
 
 /** The npm packages to compare with. When they cannot be installed, they are named as missing like any other program. */

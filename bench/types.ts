@@ -3,8 +3,14 @@
  * question asked of it; a contender is one competitor set up for one scenario; a pair is two contenders measured in turns.
  */
 
-/** What a competitor must be able to do in a scenario. Rows for other protocols add their names here. */
-export type Protocol = 'http1'
+/**
+ * What is spoken on one side of a proxy. `http2` and `grpc` are without TLS (prior knowledge), `https` is HTTP/1.1 over TLS,
+ * `websocket` HTTP/1.1 whose connections become WebSockets, `tcp` bytes that are passed on as they are.
+ */
+export type Protocol = 'http1' | 'https' | 'http2' | 'grpc' | 'websocket' | 'tcp'
+
+/** A server behind the proxies: see harness/upstream.ts. */
+export type UpstreamName = 'small' | 'large' | 'grpc' | 'grpc-stream' | 'echo' | 'redis'
 
 /** How a scenario wants a proxy set up. The same for both contenders of a pair, except when a program is compared with itself. */
 export interface ProxySetup {
@@ -12,6 +18,15 @@ export interface ProxySetup {
   readonly upstream: Protocol
   /** Prefix routes `/r00000` to `/r<n-1>`, all to the same upstream, before the one that matches everything. */
   readonly routes: number
+  /** `all`: health checks, ejection, retry budget, breaker and concurrency limit are configured. Left out: whatever is the default. */
+  readonly resilience?: 'all'
+}
+
+/** Paths of a certificate for 127.0.0.1 with a P-256 key, and of both in one file, as HAProxy wants it. */
+export interface Certificate {
+  readonly cert: string
+  readonly key: string
+  readonly both: string
 }
 
 /** What a competitor is told when it writes its configuration. */
@@ -22,6 +37,8 @@ export interface Placement extends ProxySetup {
   /** For a second listener (health, metrics) where the program has one. */
   readonly adminPort: number
   readonly upstreamPort: number
+  /** Present exactly when `downstream` is `https`. */
+  readonly certificate: Certificate | null
 }
 
 /** How a competitor is started: its configuration files and a command line. It must stay in the foreground. */
@@ -41,6 +58,8 @@ export interface Competitor {
   readonly version: () => string | null
   /** What to do when it is missing. */
   readonly install: string
+  /** What it cannot do of a setup, and what to do about it where something can be done; null: nothing is missing. */
+  readonly lacks: (setup: ProxySetup) => string | null
   readonly launch: (placement: Placement) => Launch
 }
 
@@ -56,6 +75,7 @@ interface ScenarioBase {
   readonly name: string
   readonly title: string
   readonly setup: ProxySetup
+  readonly upstream: UpstreamName
   /** Names of competitors, or the other setup of the same program. */
   readonly compare: { readonly with: readonly string[] } | { readonly itself: ProxySetup; readonly labels: readonly [string, string] }
   readonly goals: readonly Goal[]
@@ -64,9 +84,25 @@ interface ScenarioBase {
 /** Requests per CPU-second under load; a higher ratio is better. */
 export interface LoadScenario extends ScenarioBase {
   readonly kind: 'load'
-  /** Which response the upstream gives: 66 bytes, or 1 MiB. */
-  readonly body: 'small' | 'large'
-  readonly connections: number
+  readonly generator: Generator
+  /** What is counted, as it stands in the table: `requests`, `messages`, ... */
+  readonly unit: string
+}
+
+/** Where a load generator sends its load. */
+export interface LoadTarget {
+  readonly port: number
+  readonly seconds: number
+  /** Requests go to `/r00000/x` ... `/r<routes-1>/x` in turn, where there are paths. */
+  readonly routes: number
+}
+
+/** A program that makes load. */
+export interface Generator {
+  /** Name and version, for the report. */
+  readonly title: () => string
+  /** One run. Throws when the program is missing, fails, or does not end. */
+  readonly run: (target: LoadTarget) => Promise<LoadReport>
 }
 
 /** Resident memory per idle connection; a lower ratio is better. */
@@ -75,6 +111,10 @@ export interface MemoryScenario extends ScenarioBase {
   readonly idleConnections: number
   /** Pause after the last request before memory is read, so that collectors have run. */
   readonly settleSeconds: number
+  /** Left out: each is a plain keep-alive connection. */
+  readonly websocket?: true
+  /** The goal for Sluice itself, in bytes per connection, beside the ratios. */
+  readonly most?: { readonly mustReach: number; readonly aim: number | null }
 }
 
 export type Scenario = LoadScenario | MemoryScenario

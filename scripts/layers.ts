@@ -19,7 +19,7 @@ export interface Violation {
  */
 export const LAYERS: readonly (readonly string[])[] = [
   ['base'],
-  ['codec', 'limit', 'breaker', 'retry', 'observe'],
+  ['codec', 'limit', 'breaker', 'retry', 'observe', 'tcp-kit'],
   ['config'],
   ['service'],
   ['exchange'],
@@ -29,11 +29,12 @@ export const LAYERS: readonly (readonly string[])[] = [
   ['listener', 'rpc'],
   ['discovery', 'admin'],
   ['worker-protocol.ts', 'ports.ts'],
+  ['listener-rows.ts'],
   ['worker.ts'],
   ['worker-handle.ts'],
   ['gateway.ts'],
   ['command'],
-  ['index.ts', 'embed.ts', 'main.ts'],
+  ['index.ts', 'embed.ts', 'tcp.ts', 'main.ts'],
 ]
 
 interface BannedCall {

@@ -6,26 +6,35 @@ import { SharedCounts } from './base/shared-counts.ts'
 import { TimerWheel } from './base/timers.ts'
 import { diffConfig } from './config/diff.ts'
 import type { ConfigProblem, LoadResult } from './config/load.ts'
-import type { GatewayConfig, ListenerConfig } from './config/types.ts'
+import type { TlsTexts } from './config/tls-types.ts'
+import type { GatewayConfig } from './config/types.ts'
+import { CertificateWatch } from './listener/certificate-watch.ts'
+import { TicketKeys } from './listener/ticket-keys.ts'
+import { ListenerRows, MAX_LISTENER_ROWS } from './listener-rows.ts'
 import { createCounter, createGauge } from './observe/handles.ts'
+import { createLimitMetrics } from './observe/limit-metrics.ts'
 import type { Log } from './observe/log.ts'
 import { MetricsStore } from './observe/metrics-store.ts'
 import { METRICS } from './observe/names.ts'
 import { createProcessMetrics } from './observe/process-metrics.ts'
 import { formatPrometheus } from './observe/prometheus.ts'
-import { assertPortsFree, formatAddress } from './ports.ts'
+import { assertPortsFree, boundAddress, findTakenPort, formatAddress } from './ports.ts'
 import { type EndpointStateLease, EndpointStateStore } from './service/endpoint-state-store.ts'
-import { type GovernanceLease, GovernanceStore } from './service/governance.ts'
+import { Governance, type GovernanceLease, GovernanceStore } from './service/governance.ts'
 import { HealthChecks } from './service/health/health-checks.ts'
+import { SERVICE_WATCH_TICK_MS, ServiceWatch } from './service/service-watch.ts'
 import { WorkerHandle } from './worker-handle.ts'
 import type { FromWorker, PrepareMessage } from './worker-protocol.ts'
+
+/** A configuration without problems, and what came with it. */
+type LoadedConfig = Extract<LoadResult, { ok: true }>
 
 /**
  * The composition root: starts the worker threads, gives every one the same configuration, and keeps what they share. Traffic never
  * comes here.
  */
 export interface StartGatewayOptions {
-  config: Extract<LoadResult, { ok: true }>
+  config: LoadedConfig
   /** Reads the configuration again. */
   reload: () => Promise<LoadResult>
   log: Log
@@ -34,7 +43,7 @@ export interface StartGatewayOptions {
 
 export interface Gateway {
   /** Each as `host:port`, with the port the system chose where the configuration says 0. */
-  listenerAddresses(): { name: string; address: string }[]
+  listenerAddresses(): { name: string; address: string; scheme?: string }[]
   readonly adminAddress: string | null
   reload(): Promise<ReloadResult>
   /** Opens log files anew, after a rotation has moved them away. */
@@ -45,8 +54,6 @@ export interface Gateway {
   readonly stopped: Promise<void>
 }
 
-/** Listeners over the lifetime of the process; each address keeps its row. */
-const MAX_LISTENER_ROWS = 1024
 /** A worker that dies at once again and again is started at growing intervals. */
 const RESPAWN_DELAY_MS = 100
 const RESPAWN_MAX_DELAY_MS = 10_000
@@ -86,15 +93,20 @@ class RunningGateway implements Gateway {
   readonly #states: EndpointStateStore
   readonly #governance: GovernanceStore
   readonly #health: HealthChecks
+  readonly #watch: ServiceWatch
+  #watching: NodeJS.Timeout | undefined
   readonly #connections: SharedCounts
   readonly #handles: WorkerHandle[] = []
-  /** Row of each listener in `#connections`, by address: see `rowKey`. */
-  readonly #rows = new Map<string, number>()
+  /** Row of each listener in `#connections`. */
+  readonly #rows = new ListenerRows()
   readonly #ports = new Map<string, number>()
   readonly #stoppedPromise: Promise<void>
   #resolveStopped: () => void = () => undefined
   #config: GatewayConfig
   #module: string | null
+  #tls: TlsTexts
+  readonly #ticketKeys: TicketKeys
+  readonly #certificates: CertificateWatch
   #lease: StateLease | null = null
   #generation = 0
   #admin: AdminServer | null = null
@@ -108,6 +120,7 @@ class RunningGateway implements Gateway {
     this.#options = options
     this.#config = options.config.config
     this.#module = options.config.module
+    this.#tls = options.config.tls
     const { workers } = this.#config
     this.#states = new EndpointStateStore({ workers })
     this.#governance = new GovernanceStore(workers, systemRandom)
@@ -119,6 +132,16 @@ class RunningGateway implements Gateway {
       metrics: this.#metrics,
       log: options.log,
     })
+    this.#ticketKeys = new TicketKeys(setInterval, (keys) => {
+      for (const handle of this.#handles) if (handle.state !== 'stopped') handle.send({ type: 'ticket-keys', keys })
+    })
+    this.#certificates = new CertificateWatch({
+      clock: systemClock,
+      registry: this.#metrics.registry,
+      log: options.log,
+      schedule: setInterval,
+    })
+    this.#watch = new ServiceWatch({ clock: systemClock, states: this.#states, metrics: this.#metrics, log: options.log })
     this.#connections = SharedCounts.create(MAX_LISTENER_ROWS, workers)
     this.#stoppedPromise = new Promise((resolve) => {
       this.#resolveStopped = resolve
@@ -133,10 +156,11 @@ class RunningGateway implements Gateway {
     return this.#adminAddress
   }
 
-  listenerAddresses(): { name: string; address: string }[] {
-    return Object.values(this.#config.listeners).map(({ name, address }) => ({
-      name,
-      address: formatAddress(address.host, this.#ports.get(name) ?? address.port),
+  listenerAddresses(): { name: string; address: string; scheme?: string }[] {
+    return Object.values(this.#config.listeners).map((listener) => ({
+      name: listener.name,
+      address: formatAddress(listener.address.host, this.#ports.get(listener.name) ?? listener.address.port),
+      scheme: listener.protocol === 'http' && listener.tls !== null ? 'https' : listener.protocol,
     }))
   }
 
@@ -147,10 +171,13 @@ class RunningGateway implements Gateway {
     this.#metrics.onSnapshot(createProcessMetrics(registry, { version, nodeVersion: process.versions.node, startTimeMs: startedMs }))
     const serving = createGauge(registry, METRICS.workers, {})
     this.#metrics.onSnapshot(() => serving.set(this.#handles.filter((handle) => handle.state === 'listening').length))
+    this.#metrics.onSnapshot(createLimitMetrics(registry, () => this.#governance.limits.status(this.#config)))
     this.#generation = 1
     this.#retain(this.#config)
-    await assertPortsFree(Object.values(this.#config.listeners).map((listener) => listener.address))
-    this.#health.update(this.#config.services)
+    await assertPortsFree(Object.values(this.#config.listeners).map(boundAddress))
+    this.#health.update(this.#config.services, this.#tls)
+    this.#updateWatch()
+    this.#watching = setInterval(() => this.#watch.tick(), SERVICE_WATCH_TICK_MS)
     // The first worker finds out which ports are bound and whether they can be; the others share them.
     for (let index = 0; index < this.#config.workers; index++) {
       const handle = this.#spawn(index)
@@ -185,7 +212,7 @@ class RunningGateway implements Gateway {
     }
     if (diff.workers) log.warn('the number of workers changes only with a restart', { workers: this.#config.workers })
     const config: GatewayConfig = { ...loaded.config, workers: this.#config.workers }
-    const problem = await this.#apply(config, loaded.module)
+    const problem = await this.#apply(config, loaded)
     if (problem !== null) {
       createCounter(registry, METRICS.configReloads, { result: 'rejected' }).add(1)
       log.error('configuration not applied; the one before it stays in use', { problem })
@@ -197,10 +224,11 @@ class RunningGateway implements Gateway {
   }
 
   /** All workers prepare, then all swap; or none does. Returns what went wrong, or null. */
-  async #apply(config: GatewayConfig, module: string | null): Promise<string | null> {
+  async #apply(config: GatewayConfig, { module, tls }: Pick<LoadedConfig, 'module' | 'tls'>): Promise<string | null> {
     const before = {
       config: this.#config,
       module: this.#module,
+      tls: this.#tls,
       lease: this.#lease,
       generation: this.#generation,
       ports: new Map(this.#ports),
@@ -208,6 +236,7 @@ class RunningGateway implements Gateway {
     const adminChanged = JSON.stringify(config.admin) !== JSON.stringify(before.config.admin)
     this.#config = config
     this.#module = module
+    this.#tls = tls
     this.#lease = null
     this.#generation++
     // A listener that moves to another address binds what is configured, not what its name had before.
@@ -219,9 +248,9 @@ class RunningGateway implements Gateway {
     try {
       this.#retain(config)
     } catch (error) {
-      problem = messageOf(error)
+      problem = error instanceof Error ? error.message : String(error)
     }
-    problem ??= await this.#findTakenPort(before.config, config)
+    problem ??= await findTakenPort(before.config, config)
     const live = this.#handles.filter((handle) => handle.state === 'listening')
     for (const handle of live) {
       if (problem !== null) break
@@ -233,7 +262,7 @@ class RunningGateway implements Gateway {
       try {
         admin = await this.#openAdmin(config)
       } catch (error) {
-        problem = messageOf(error)
+        problem = error instanceof Error ? error.message : String(error)
       }
     }
     if (problem !== null) {
@@ -241,6 +270,7 @@ class RunningGateway implements Gateway {
       releaseState(this.#lease)
       this.#config = before.config
       this.#module = before.module
+      this.#tls = before.tls
       this.#lease = before.lease
       this.#generation = before.generation
       this.#ports.clear()
@@ -248,7 +278,8 @@ class RunningGateway implements Gateway {
       return problem
     }
     await Promise.all(live.map((handle) => this.#commit(handle)))
-    this.#health.update(config.services)
+    this.#health.update(config.services, tls)
+    this.#updateWatch()
     releaseState(before.lease)
     for (const name of this.#ports.keys()) if (config.listeners[name] === undefined) this.#ports.delete(name)
     this.#noteGeneration()
@@ -261,34 +292,23 @@ class RunningGateway implements Gateway {
     return null
   }
 
-  /** What speaks against binding the addresses that are new in this configuration, or null. */
-  async #findTakenPort(before: GatewayConfig, after: GatewayConfig): Promise<string | null> {
-    const held = new Set(Object.values(before.listeners).map(({ address }) => formatAddress(address.host, address.port)))
-    const added = Object.values(after.listeners).map((listener) => listener.address)
-    try {
-      await assertPortsFree(added.filter(({ host, port }) => !held.has(formatAddress(host, port))))
-      return null
-    } catch (error) {
-      return messageOf(error)
-    }
-  }
-
   #retain(config: GatewayConfig): void {
     const services = Object.values(config.services)
     const nowMs = systemClock.now()
     this.#lease = { endpoints: this.#states.retain(services, nowMs), governance: this.#governance.retain(config, nowMs) }
     this.#health.expect(config.services)
-    for (const listener of Object.values(config.listeners)) {
-      const key = rowKey(listener)
-      if (this.#rows.has(key)) continue
-      if (this.#rows.size >= MAX_LISTENER_ROWS) throw new Error(`more than ${MAX_LISTENER_ROWS} listener addresses since the start`)
-      this.#rows.set(key, this.#rows.size)
-    }
+    this.#rows.add(Object.values(config.listeners))
+  }
+
+  #updateWatch(): void {
+    const { layout } = (this.#lease as StateLease).governance
+    this.#watch.update(this.#config.services, new Governance(layout, 0, systemRandom))
   }
 
   #noteGeneration(): void {
     const { registry } = this.#metrics
     createGauge(registry, METRICS.configGeneration, {}).set(this.#generation)
+    this.#certificates.update(this.#config)
     createGauge(registry, METRICS.configLastReload, {}).set(systemClock.wallClock() / 1000)
   }
 
@@ -356,11 +376,11 @@ class RunningGateway implements Gateway {
       layout: (this.#lease as StateLease).endpoints.layout,
       governance: (this.#lease as StateLease).governance.layout,
       module: this.#module,
+      tls: this.#tls,
+      ticketKeys: this.#ticketKeys.current,
       env: { ...process.env },
       ports: Object.fromEntries(this.#ports),
-      rows: Object.fromEntries(
-        Object.values(this.#config.listeners).map((listener) => [listener.name, this.#rows.get(rowKey(listener)) ?? 0]),
-      ),
+      rows: this.#rows.of(Object.values(this.#config.listeners)),
     }
     const { generation } = message
     const answer = await handle.ask(
@@ -416,7 +436,10 @@ class RunningGateway implements Gateway {
         describeServices({
           services: Object.values(this.#config.services),
           statistics: this.#states.statistics(),
+          limits: this.#governance.limits.status(this.#config),
           healthOf: (service, address) => this.#health.describe(service, address),
+          watch: this.#watch,
+          wallClockMs: systemClock.wallClock(),
         }),
     }
   }
@@ -461,7 +484,10 @@ class RunningGateway implements Gateway {
   /** Ends everything at once. */
   async terminate(): Promise<void> {
     this.#stopping ??= Promise.resolve()
+    this.#ticketKeys.stop()
+    this.#certificates.stop()
     this.#health.stop()
+    clearInterval(this.#watching)
     await Promise.all(this.#handles.map((handle) => handle.terminate()))
     await this.#admin?.close()
   }
@@ -470,13 +496,4 @@ class RunningGateway implements Gateway {
 /** What goes wrong outside the configuration file has no place in it. */
 function problemOf(message: string): ConfigProblem {
   return { file: '', line: 0, column: 0, path: '', message, sourceLine: '' }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
-}
-
-/** A listener is its address, whatever its name; only a port that the system chose goes by name. */
-function rowKey({ name, address: { host, port } }: ListenerConfig): string {
-  return port === 0 ? `name ${name}` : formatAddress(host, port)
 }

@@ -1,23 +1,51 @@
+import { createSocket } from 'node:dgram'
 import { lookup } from 'node:dns/promises'
 import { connect, isIP } from 'node:net'
-import type { AddressConfig } from './config/types.ts'
+import type { AddressConfig, GatewayConfig, ListenerConfig } from './config/types.ts'
 
 /** Nobody listens on tcpmux; if somebody does, nothing is said to it. */
 const UNUSED_PORT = 1
 const ATTEMPT_MS = 500
 
+export interface BoundAddress extends AddressConfig {
+  /** Default tcp. The same port of the other is another one. */
+  readonly transport?: 'tcp' | 'udp'
+}
+
+export function boundAddress({ address, protocol }: ListenerConfig): BoundAddress {
+  return protocol === 'udp' ? { ...address, transport: 'udp' } : address
+}
+
+/** What tells bound addresses apart. */
+export function boundKey({ host, port, transport }: BoundAddress): string {
+  return transport === 'udp' ? `udp ${formatAddress(host, port)}` : formatAddress(host, port)
+}
+
 /**
  * Workers bind with SO_REUSEPORT, so another gateway on the same port would go unnoticed and take a share of the connections. An
  * exclusive bind beforehand shows it. Rejects with one sentence that names the address.
  */
-export async function assertPortsFree(addresses: readonly AddressConfig[]): Promise<void> {
-  for (const { host, port } of addresses) {
+export async function assertPortsFree(addresses: readonly BoundAddress[]): Promise<void> {
+  for (const { host, port, transport } of addresses) {
     if (port === 0) continue
     try {
-      await bindOnce(host === '' || isIP(host) !== 0 ? host : (await lookup(host)).address, port)
+      const local = host === '' || isIP(host) !== 0 ? host : (await lookup(host)).address
+      await (transport === 'udp' ? bindDatagramsOnce(local, port) : bindOnce(local, port))
     } catch (error) {
       throw new Error(`cannot listen on ${formatAddress(host, port)}: ${describeBindError(error)}`, { cause: error })
     }
+  }
+}
+
+/** What speaks against binding the addresses that are new in a configuration, or null. */
+export async function findTakenPort(before: GatewayConfig, after: GatewayConfig): Promise<string | null> {
+  const held = new Set(Object.values(before.listeners).map((listener) => boundKey(boundAddress(listener))))
+  const added = Object.values(after.listeners).map(boundAddress)
+  try {
+    await assertPortsFree(added.filter((address) => !held.has(boundKey(address))))
+    return null
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error)
   }
 }
 
@@ -39,6 +67,19 @@ function bindOnce(host: string, port: number): Promise<void> {
     socket.on('error', finish)
     socket.on('connect', () => finish())
     socket.setTimeout(ATTEMPT_MS, () => finish())
+  })
+}
+
+function bindDatagramsOnce(host: string, port: number): Promise<void> {
+  const address = host === '' ? '::' : host
+  return new Promise((resolve, reject) => {
+    const socket = createSocket(isIP(address) === 6 ? 'udp6' : 'udp4')
+    socket.once('error', (error: NodeJS.ErrnoException) => {
+      socket.close()
+      if (host === '' && error.code !== 'EADDRINUSE' && error.code !== 'EACCES') resolve()
+      else reject(error)
+    })
+    socket.bind({ address, port, exclusive: true }, () => socket.close(resolve))
   })
 }
 

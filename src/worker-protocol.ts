@@ -1,3 +1,4 @@
+import type { TlsTexts } from './config/tls-types.ts'
 import type { GatewayConfig } from './config/types.ts'
 import type { LogFields, LogLevel } from './observe/log.ts'
 import type { MetricsAnnouncement } from './observe/series.ts'
@@ -28,6 +29,10 @@ export interface PrepareMessage {
   ports: Record<string, number>
   /** Row of each listener in `connections`. */
   rows: Record<string, number>
+  /** What stands in the files of TLS. */
+  tls: TlsTexts
+  /** 48 bytes, the same for every worker: what one has issued can be resumed at any. */
+  ticketKeys: Uint8Array
 }
 
 export type ToWorker =
@@ -35,6 +40,8 @@ export type ToWorker =
   | { type: 'commit'; generation: number }
   | { type: 'rollback'; generation: number }
   | { type: 'reopen-logs' }
+  /** In place of those before. */
+  | { type: 'ticket-keys'; keys: Uint8Array }
   | { type: 'drain'; timeoutMs: number }
 
 export type FromWorker =

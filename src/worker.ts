@@ -4,19 +4,20 @@ import { systemClock, systemRandom } from './base/clock.ts'
 import { SharedCounts } from './base/shared-counts.ts'
 import { TimerWheel } from './base/timers.ts'
 import type { CustomFunction } from './config/filter-schema.ts'
-import type { AccessLogConfig, AddressConfig, FunctionRef, GatewayConfig } from './config/types.ts'
-import { HttpListener } from './listener/server.ts'
+import type { AccessLogConfig, FunctionRef, GatewayConfig, ListenerConfig } from './config/types.ts'
+import type { BoundListener } from './listener/bound-listener.ts'
+import { createListener, type ListenerEnvironment } from './listener/create.ts'
 import { compileAccessLog } from './observe/access-log.ts'
 import { createCounter } from './observe/handles.ts'
-import type { LogFields } from './observe/log.ts'
+import type { Log, LogFields } from './observe/log.ts'
 import { LogWriter } from './observe/log-writer.ts'
 import { WorkerMetrics } from './observe/metrics.ts'
 import { METRICS } from './observe/names.ts'
-import { startEventLoopDelay } from './observe/process-metrics.ts'
+import { createMemoryReader, startEventLoopDelay } from './observe/process-metrics.ts'
 import { createGatewayErrorMetrics } from './observe/request-metrics.ts'
 import { ExchangeEntry } from './proxy/access-entry.ts'
 import { RequestHandler } from './proxy/handle.ts'
-import type { ListenerRuntime, ProxyContext } from './proxy/runtime.ts'
+import type { AnyListenerRuntime, ProxyContext } from './proxy/runtime.ts'
 import { type FunctionLookup, type PreparedSnapshot, SnapshotBuilder } from './proxy/snapshot.ts'
 import { createRouteTable } from './route/table.ts'
 import { EndpointStates } from './service/endpoint-states.ts'
@@ -27,17 +28,23 @@ import type { FromWorker, PrepareMessage, ToWorker, WorkerStart } from './worker
 interface Pending {
   readonly message: PrepareMessage
   readonly prepared: PreparedSnapshot
-  readonly listeners: Map<string, HttpListener>
-  readonly opened: HttpListener[]
+  readonly listeners: Map<string, BoundListener>
+  readonly opened: BoundListener[]
   /** Opened because its path is new; null: the one in use stays, or there is none. */
   readonly accessLog: LogWriter | null
 }
+
+/** How often adaptive limits and the load shedder hear how the worker does. */
+const LOAD_REPORT_MS = 100
+/** Reading how much memory is in use costs more, and it changes more slowly. */
+const REPORTS_PER_MEMORY_READING = 5
 
 /** One worker thread: listeners, data path, and nothing else. The main thread tells it what to serve. */
 class Worker {
   readonly #start: WorkerStart
   readonly #post: (message: FromWorker) => void
   readonly #wheel = new TimerWheel(systemClock)
+  readonly #fineWheel = new TimerWheel(systemClock, { tickMs: 2 })
   readonly #connections: SharedCounts
   readonly #metrics: WorkerMetrics
   readonly #context: ProxyContext
@@ -46,9 +53,20 @@ class Worker {
   readonly #builder: SnapshotBuilder
   readonly #eventLoop
   readonly #publishing: NodeJS.Timeout
-  #listeners = new Map<string, HttpListener>()
+  readonly #reporting: NodeJS.Timeout
+  readonly #readMemory = createMemoryReader()
+  #memoryRatio = 0
+  #loadReports = 0
+  readonly #environment: ListenerEnvironment
+  #listeners = new Map<string, BoundListener>()
   /** What a reload has taken away: listeners while their last requests run, logs while their last lines are written. */
   readonly #leaving = new Set<Promise<void>>()
+  readonly #programLog: Log = {
+    debug: (message, fields) => this.#log('debug', message, fields ?? {}),
+    info: (message, fields) => this.#log('info', message, fields ?? {}),
+    warn: (message, fields) => this.#log('warn', message, fields ?? {}),
+    error: (message, fields) => this.#log('error', message, fields ?? {}),
+  }
   #isDraining = false
   #pending: Pending | null = null
   #config: GatewayConfig | null = null
@@ -63,11 +81,13 @@ class Worker {
       clock: systemClock,
       random: systemRandom,
       wheel: this.#wheel,
+      fineWheel: this.#fineWheel,
       errors: createGatewayErrorMetrics(this.#metrics),
       nextRequestId: createRequestIds(),
       accessLog: null,
+      logConnection: null,
       onDefect: (error, where) => this.#log('error', `${where} failed`, { error: describe(error) }),
-      snapshot: { generation: 0, routes: createRouteTable([]), listeners: new Map() },
+      snapshot: { generation: 0, routes: createRouteTable([]), listeners: new Map(), shedder: null, loadListeners: [] },
     }
     this.#proxy = new RequestHandler(this.#context)
     this.#states = new EndpointStates({ segments: [], slots: {} }, start.worker)
@@ -80,9 +100,22 @@ class Worker {
       registry: this.#metrics,
       states: this.#states,
       onDefect: this.#context.onDefect,
+      log: this.#programLog,
     })
+    const { worker, workers } = start
+    this.#environment = {
+      events: this.#proxy,
+      tcp: this.#context,
+      wheel: this.#wheel,
+      now: systemClock.now,
+      worker,
+      workers,
+      connections: this.#connections,
+      log: this.#programLog,
+    }
     this.#eventLoop = startEventLoopDelay(this.#metrics, start.worker)
     this.#publishing = setInterval(() => this.#eventLoop.publish(), 1000)
+    this.#reporting = setInterval(() => this.#reportLoad(), LOAD_REPORT_MS)
   }
 
   async receive(message: ToWorker): Promise<void> {
@@ -95,6 +128,8 @@ class Worker {
         return this.#rollback()
       case 'reopen-logs':
         return this.#reopenAccessLog()
+      case 'ticket-keys':
+        return this.#builder.useTicketKeys(Buffer.from(message.keys))
       case 'drain':
         return this.#drain(message.timeoutMs)
     }
@@ -102,26 +137,37 @@ class Worker {
 
   async #prepare(message: PrepareMessage): Promise<void> {
     const { config, generation } = message
-    const opened: HttpListener[] = []
+    const opened: BoundListener[] = []
     let accessLog: LogWriter | null = null
     try {
       this.#states.update(message.layout)
       const functions = await createFunctionLookup(message)
-      const listeners = new Map<string, HttpListener>()
+      const listeners = new Map<string, BoundListener>()
       const ports = new Map<string, number>()
       for (const { name, address } of Object.values(config.listeners)) ports.set(name, message.ports[name] ?? address.port)
       // Compiled before any socket is opened: a mistake must show first. Again only when the system chose a port.
-      const governance = new Governance(message.governance, this.#start.worker)
-      const options = { ports, functions, governance, events: this.#proxy }
+      const governance = new Governance(message.governance, this.#start.worker, systemRandom)
+      const options = {
+        ports,
+        functions,
+        governance,
+        events: this.#proxy,
+        tls: { texts: message.tls, ticketKeys: Buffer.from(message.ticketKeys) },
+      }
       let prepared = this.#builder.prepare(config, generation, options)
       let isPortChosen = false
-      for (const { name, address } of Object.values(config.listeners)) {
-        const open = this.#openListener(name, address)
+      for (const wantedListener of Object.values(config.listeners)) {
+        const { name, address } = wantedListener
+        const open = this.#openListener(wantedListener)
         if (open !== null) {
           listeners.set(name, open)
           continue
         }
-        const listener = this.#createListener(prepared.snapshot.listeners.get(name) as ListenerRuntime, message.rows[name] ?? 0)
+        const listener = createListener(
+          prepared.snapshot.listeners.get(name) as AnyListenerRuntime,
+          this.#environment,
+          message.rows[name] ?? 0,
+        )
         opened.push(listener)
         listeners.set(name, listener)
         const wanted = ports.get(name) ?? 0
@@ -133,7 +179,7 @@ class Worker {
       accessLog = this.#prepareAccessLog(config.accessLog)
       if (this.#isDraining) throw new Error('the worker is draining')
       // A new listener serves from the moment it is bound; nobody knows it yet, and it has a complete snapshot from here on.
-      for (const listener of opened) listener.use(prepared.snapshot.listeners.get(listener.listener.name) as ListenerRuntime)
+      for (const listener of opened) listener.use(prepared.snapshot.listeners.get(listener.runtime.name) as AnyListenerRuntime)
       this.#pending = { message, prepared, listeners, opened, accessLog }
       this.#post({ type: 'prepared', generation, ports: Object.fromEntries(ports) })
     } catch (error) {
@@ -143,24 +189,14 @@ class Worker {
     }
   }
 
-  #createListener(runtime: ListenerRuntime, row: number): HttpListener {
-    const { worker, workers } = this.#start
-    return new HttpListener({
-      runtime,
-      events: this.#proxy,
-      wheel: this.#wheel,
-      now: systemClock.now,
-      worker,
-      workers,
-      connections: this.#connections,
-      row,
-    })
-  }
-
-  /** What is already bound to the address: a listener is its address, whatever its name. A port that the system chose goes by name. */
-  #openListener(name: string, address: AddressConfig): HttpListener | null {
+  /**
+   * What is already bound to the address: a listener is its address and protocol, whatever its name. A port that the system chose goes
+   * by name. A listener that changes its protocol binds anew beside the old one, which drains.
+   */
+  #openListener({ name, address, protocol }: ListenerConfig): BoundListener | null {
     for (const [openName, open] of this.#listeners) {
-      const before = open.listener.config.address
+      if (open.runtime.protocol !== protocol) continue
+      const before = open.runtime.config.address
       if (before.host !== address.host || before.port !== address.port) continue
       if (address.port !== 0 || openName === name) return open
     }
@@ -174,7 +210,7 @@ class Worker {
     const { message, prepared, listeners } = pending
     this.#configureAccessLog(message.config.accessLog, pending.accessLog)
     this.#context.snapshot = prepared.snapshot
-    for (const [name, listener] of listeners) listener.use(prepared.snapshot.listeners.get(name) as ListenerRuntime)
+    for (const [name, listener] of listeners) listener.use(prepared.snapshot.listeners.get(name) as AnyListenerRuntime)
     const kept = new Set(listeners.values())
     const removed = [...this.#listeners.values()].filter((listener) => !kept.has(listener))
     for (const listener of removed) this.#letFinish(listener.drain(message.config.drainTimeoutMs))
@@ -212,10 +248,12 @@ class Worker {
     const writer = this.#accessLog
     if (after === null || writer === null) {
       this.#context.accessLog = null
+      this.#context.logConnection = null
       return
     }
     const format = compileAccessLog(after.format)
     const entry = new ExchangeEntry()
+    this.#context.logConnection = (connection) => writer.write(format(connection))
     this.#context.accessLog = (x, durationMs, status) => {
       writer.write(format(entry.set(x, systemClock.wallClock(), durationMs, status)))
     }
@@ -252,9 +290,21 @@ class Worker {
     this.#builder.close()
     await this.#accessLog?.flush()
     clearInterval(this.#publishing)
+    clearInterval(this.#reporting)
     this.#eventLoop.stop()
     this.#wheel.stop()
+    this.#fineWheel.stop()
     this.#post({ type: 'drained' })
+  }
+
+  /** Adaptive limits and the load shedder act on how late the event loop is and how full the memory. */
+  #reportLoad(): void {
+    const { loadListeners } = this.#context.snapshot
+    if (loadListeners.length === 0) return
+    const delayMs = this.#eventLoop.sampleMs()
+    if (this.#loadReports++ % REPORTS_PER_MEMORY_READING === 0) this.#memoryRatio = this.#readMemory()
+    const nowMs = systemClock.now()
+    for (const listener of loadListeners) listener.reportLoad(delayMs, this.#memoryRatio, nowMs)
   }
 
   #log(level: 'debug' | 'info' | 'warn' | 'error', message: string, fields: LogFields): void {

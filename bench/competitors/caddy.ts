@@ -1,5 +1,6 @@
 import { findProgram, programVersion } from '../harness/find-program.ts'
 import type { Competitor, Placement } from '../types.ts'
+import { onlyHttp1 } from './only-http1.ts'
 import { routePrefixes } from './routes.ts'
 
 /** Caddy with one running thread of Go code (GOMAXPROCS=1). It adds X-Forwarded-For by itself. */
@@ -8,6 +9,7 @@ export const caddy: Competitor = {
   title: 'Caddy',
   version: () => programVersion('caddy', ['version'], /v?(\d[\d.]*)/),
   install: 'install the Debian package caddy (bench/install.sh)',
+  lacks: onlyHttp1,
   launch: (placement) => ({
     files: { Caddyfile: configuration(placement) },
     command: [findProgram('caddy') ?? 'caddy', 'run', '--config', 'Caddyfile', '--adapter', 'caddyfile'],

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Competitor } from '../types.ts'
+import { onlyHttp1 } from './only-http1.ts'
 
 const BENCH = join(import.meta.dirname, '..')
 
@@ -12,6 +13,7 @@ export function nodeServer(name: string, title: string, packageName: string): Co
     title,
     version: () => (existsSync(manifest) ? (JSON.parse(readFileSync(manifest, 'utf8')) as { version: string }).version : null),
     install: 'run npm ci in bench/',
+    lacks: onlyHttp1,
     launch: ({ port, upstreamPort, routes }) => ({
       files: {},
       command: [process.execPath, join(BENCH, 'competitors', 'servers', `${name}.mjs`), String(port), String(upstreamPort), String(routes)],

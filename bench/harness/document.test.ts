@@ -26,6 +26,7 @@ const competitor = {
   title: 'C',
   version: () => '1.2',
   install: '',
+  lacks: () => null,
   launch: () => ({ files: {}, command: ['false'] as const }),
 }
 const contender = { competitor, setup: scenario.setup, title: 'C' }
@@ -75,4 +76,16 @@ test('a row that was not measured is in the table with its reason', () => {
   const text = renderTable({ scenario, rows: [{ outcome: 'missing', against: 'c', title: 'C', reason: 'install it' }] })
   assert.match(text, /\| C +\|.*missing/)
   assert.match(text, /- C: missing, install it/)
+})
+
+test('bytes per connection are held against the goal of Sluice itself, over all rows', () => {
+  const memory = SCENARIOS.find(({ name }) => name === 'websocket-memory')!
+  const reading = (bytesPerConnection: number) =>
+    ({ kind: 'memory', rssBeforeBytes: 0, rssAfterBytes: 1, bytesPerConnection, errors: [] }) as const
+  const ours = { ...contender, competitor: { ...competitor, name: 'sluice' } }
+  const textOf = (bytes: number) => renderTable({ scenario: memory, rows: [makeRow({ ...pair, ours }, [reading(bytes)], [reading(1)])] })
+  assert.match(textOf(15_000), /- Sluice: 15,000 bytes per connection, goal at most 20,000 \(aim 12,000\): reached/)
+  assert.match(textOf(21_000), /: SHORT/)
+  const other = renderTable({ scenario: memory, rows: [makeRow(pair, [reading(1)], [reading(1)])] })
+  assert.doesNotMatch(other, /goal at most/)
 })

@@ -2,6 +2,7 @@ import type { ScenarioResult } from '../types.ts'
 import { type Machine, machineInWords } from './machine.ts'
 import type { Effort } from './pair.ts'
 import { ratiosInWords, renderTable } from './table.ts'
+import { UPSTREAM_TITLE } from './upstream.ts'
 
 /** The text a scenario's region in docs/benchmarks.md gets. */
 export function renderSection(result: ScenarioResult, machine: Machine, effort: Effort): string {
@@ -10,8 +11,10 @@ export function renderSection(result: ScenarioResult, machine: Machine, effort: 
   const ours = measured[0]?.ours
   const { rounds, seconds } = effort
   const pace = scenario.kind === 'load' ? `${rounds} rounds of ${seconds} s each` : `${rounds} rounds`
+  const load = scenario.kind === 'load' ? `Load by ${scenario.generator.title()}, upstream` : 'Upstream'
+  const around = `${load} ${UPSTREAM_TITLE[scenario.upstream]()}.`
   const parts = [
-    `Taken ${machineInWords(machine)} ${ours === undefined ? 'Sluice was not measured' : `Sluice ${ours.version}`}, ${pace}.`,
+    `Taken ${machineInWords(machine)} ${around} ${ours === undefined ? 'Sluice was not measured' : `Sluice ${ours.version}`}, ${pace}.`,
     renderTable(result),
   ]
   if (measured.length > 0) parts.push(`Every round:\n\n${measured.map((row) => `- ${ratiosInWords(row)}`).join('\n')}`)

@@ -19,6 +19,13 @@ export function findProgram(name: string): string | null {
   return null
 }
 
+/** The same for a program without which a scenario cannot be measured. Throws, naming it. */
+export function requireProgram(name: string): string {
+  const path = findProgram(name)
+  if (path === null) throw new Error(`${name} is missing: bench/install.sh installs it`)
+  return path
+}
+
 /** What a program prints about its version, cut down by a pattern with one group; null when it is not installed. */
 export function programVersion(name: string, args: readonly string[], pattern: RegExp): string | null {
   const path = findProgram(name)

@@ -12,9 +12,9 @@ export interface IdleClients {
   readonly close: () => Promise<void>
 }
 
-/** Opens that many keep-alive connections, one request on each. Throws when one of them fails or they take over a minute. */
-export async function openIdleClients(port: number, count: number, routes: number): Promise<IdleClients> {
-  const child = startHelper([process.execPath, SCRIPT, String(port), String(count), String(routes)])
+/** Opens that many keep-alive connections, one request on each, or WebSockets with one message on each. Throws when one of them fails or they take over a minute. */
+export async function openIdleClients(port: number, count: number, routes: number, websocket: boolean): Promise<IdleClients> {
+  const child = startHelper([process.execPath, SCRIPT, String(port), String(count), String(routes), websocket ? 'websocket' : 'http'])
   const pid = child.pid
   if (pid === undefined || child.stdin === null || child.stdout === null) throw new Error('cannot start the idle clients')
   const { stdin } = child

@@ -3,22 +3,18 @@ import { type Contender, type RunningContender, startContender } from './contend
 import type { Effort, OnRound, Pair } from './pair.ts'
 import { machineCpuSeconds, treeCpuSeconds } from './process-tree.ts'
 import { stop } from './processes.ts'
-import { BODY_BYTES, type Upstream } from './upstream.ts'
 import { hasSettled } from './warm-up.ts'
-import { runWrk } from './wrk.ts'
 
 /** Length of one turn of the warm-up. */
 const WARM_TURN_SECONDS = 2
 
 /** Both contenders run side by side the whole time; only one has load at a time. */
-export async function measureLoadPair(scenario: LoadScenario, pair: Pair, upstream: Upstream, effort: Effort, onRound: OnRound) {
-  const upstreamPort = scenario.body === 'small' ? upstream.smallPort : upstream.largePort
-  const bodyBytes = BODY_BYTES[scenario.body]
+export async function measureLoadPair(scenario: LoadScenario, pair: Pair, effort: Effort, onRound: OnRound) {
   const started: RunningContender[] = []
   try {
-    const a = await startContender(pair.ours, upstreamPort, bodyBytes)
+    const a = await startContender(pair.ours, scenario.upstream)
     started.push(a)
-    const b = await startContender(pair.theirs, upstreamPort, bodyBytes)
+    const b = await startContender(pair.theirs, scenario.upstream)
     started.push(b)
     await warmUp(scenario, pair.ours, a, effort)
     await warmUp(scenario, pair.theirs, b, effort)
@@ -53,7 +49,7 @@ async function measure(scenario: LoadScenario, contender: Contender, at: Running
   const start = performance.now()
   const before = treeCpuSeconds(running.pid)
   const foreignBefore = foreignCpuSeconds()
-  const report = await runWrk({ port, connections: scenario.connections, seconds, routes: contender.setup.routes })
+  const report = await scenario.generator.run({ port, seconds, routes: contender.setup.routes })
   const cpuSeconds = treeCpuSeconds(running.pid) - before
   const foreignCpus = Math.max(0, ((foreignCpuSeconds() - foreignBefore) * 1000) / (performance.now() - start))
   if (!running.alive()) throw new Error(`${running.name} ended under load: ${running.log()}`)

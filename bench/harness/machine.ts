@@ -1,5 +1,4 @@
 import { availableParallelism, cpus, loadavg, release, totalmem, type } from 'node:os'
-import { programVersion } from './find-program.ts'
 import { pinningInWords } from './pinning.ts'
 
 /** Where and when a run took place. */
@@ -10,8 +9,6 @@ export interface Machine {
   readonly memoryGiB: number
   readonly kernel: string
   readonly node: string
-  readonly wrk: string
-  readonly upstream: string
   readonly pinning: string
   /** One-minute load average before the first scenario: other work on the machine blurs every figure. */
   readonly loadAverage: number
@@ -26,8 +23,6 @@ export function readMachine(): Machine {
     memoryGiB: Math.round(totalmem() / 2 ** 30),
     kernel: `${type()} ${release()}`,
     node: process.version,
-    wrk: programVersion('wrk', ['-v'], /wrk (?:debian\/)?([\d.]+)/) ?? 'missing',
-    upstream: `nginx ${programVersion('nginx', ['-v'], /nginx\/([\d.]+)/) ?? 'missing'}`,
     pinning: pinningInWords(),
     loadAverage: Math.round((loadavg()[0] ?? 0) * 100) / 100,
   }
@@ -35,9 +30,8 @@ export function readMachine(): Machine {
 
 /** The machine in one sentence. */
 export function machineInWords(machine: Machine): string {
-  const { date, cpu, cpus, memoryGiB, kernel, node, wrk, upstream, pinning, loadAverage } = machine
+  const { date, cpu, cpus, memoryGiB, kernel, node, pinning, loadAverage } = machine
   return (
-    `${date} UTC; ${cpu}, ${cpus} CPUs, ${memoryGiB} GiB; ${kernel}; Node.js ${node}; wrk ${wrk}; ` +
-    `upstream ${upstream}; ${pinning}; load average before: ${loadAverage}.`
+    `${date} UTC; ${cpu}, ${cpus} CPUs, ${memoryGiB} GiB; ${kernel}; Node.js ${node}; ` + `${pinning}; load average before: ${loadAverage}.`
   )
 }

@@ -3,7 +3,6 @@ import type { Contender } from './contender.ts'
 import { measureLoadPair } from './load-pair.ts'
 import { measureMemoryPair } from './memory-pair.ts'
 import { pairedRatios, spread } from './statistics.ts'
-import type { Upstream } from './upstream.ts'
 
 /** How long and how often. */
 export interface Effort {
@@ -26,17 +25,11 @@ export interface Pair {
 export type OnRound = (round: number, ours: Sample, theirs: Sample) => void
 
 /** Measures a pair round by round: ours, theirs, ours, theirs. Throws when a contender does not start. */
-export async function measurePair(
-  scenario: Scenario,
-  pair: Pair,
-  upstream: Upstream,
-  effort: Effort,
-  onRound: OnRound,
-): Promise<MeasuredRow> {
+export async function measurePair(scenario: Scenario, pair: Pair, effort: Effort, onRound: OnRound): Promise<MeasuredRow> {
   const measured =
     scenario.kind === 'load'
-      ? await measureLoadPair(scenario, pair, upstream, effort, onRound)
-      : await measureMemoryPair(scenario, pair, upstream, effort, onRound)
+      ? await measureLoadPair(scenario, pair, effort, onRound)
+      : await measureMemoryPair(scenario, pair, effort, onRound)
   return makeRow(pair, measured.ours, measured.theirs)
 }
 

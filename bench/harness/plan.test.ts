@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Competitor, Scenario } from '../types.ts'
+import type { Competitor, ProxySetup, Scenario } from '../types.ts'
 import { planScenario } from './plan.ts'
 
 const setup = { downstream: 'http1', upstream: 'http1', routes: 10 } as const
@@ -9,15 +9,17 @@ const scenario: Scenario = {
   name: 'x',
   title: 'X',
   setup,
-  body: 'small',
-  connections: 1,
+  upstream: 'small',
+  generator: { title: () => '', run: () => Promise.reject(new Error('not here')) },
+  unit: 'requests',
   compare: { with: ['one', 'two', 'gone'] },
   goals: [{ against: 'one', mustReach: 0.5, aim: null }],
 }
 
 function competitor(name: string, version: string | null = '1'): Competitor {
   const launch = () => ({ files: {}, command: ['false'] as const })
-  return { name, title: name, version: () => version, install: `install ${name}`, launch }
+  const lacks = ({ downstream }: ProxySetup) => (downstream === 'tcp' && name === 'two' ? 'no tcp' : null)
+  return { name, title: name, version: () => version, install: `install ${name}`, lacks, launch }
 }
 
 const named = (name: string) => competitor(name, name === 'gone' ? null : '1')
@@ -32,6 +34,13 @@ test('a program that is not installed gets a row that says so', () => {
   const steps = planScenario(scenario, { subject: competitor('sluice'), named, against: null, base: null })
   assert.deepEqual(outcomes(steps), ['one 0.5', 'two -', 'gone missing'])
   assert.equal('row' in steps[2]! && steps[2].row.reason, 'install gone')
+})
+
+test('a program that lacks something for the setup gets a row that says what', () => {
+  const tcp = { ...scenario, setup: { downstream: 'tcp', upstream: 'tcp', routes: 1 } } as const
+  const steps = planScenario(tcp, { subject: competitor('sluice'), named, against: null, base: null })
+  assert.deepEqual(outcomes(steps), ['one 0.5', 'two missing', 'gone missing'])
+  assert.equal('row' in steps[1]! && steps[1].row.reason, 'no tcp')
 })
 
 test('a program left out by hand keeps its row, one asked for by hand gets one', () => {

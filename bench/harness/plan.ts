@@ -41,7 +41,7 @@ export function planScenario(scenario: Scenario, field: Field): Step[] {
 }
 
 function step(pair: Pair): Step {
-  const { competitor, title } = pair.theirs
-  if (competitor.version() !== null) return { pair }
-  return { row: { outcome: 'missing', against: pair.against, title, reason: competitor.install } }
+  const { competitor, title, setup } = pair.theirs
+  const reason = competitor.version() === null ? competitor.install : competitor.lacks(setup)
+  return reason === null ? { pair } : { row: { outcome: 'missing', against: pair.against, title, reason } }
 }

@@ -3,13 +3,13 @@ import { median, spread } from './statistics.ts'
 
 /** A scenario's rows as a Markdown table that also reads well in a terminal, and below it what is wrong with a row that does not count. */
 export function renderTable({ scenario, rows }: ScenarioResult): string {
-  const head = scenario.kind === 'load' ? LOAD_HEAD : MEMORY_HEAD
+  const head = scenario.kind === 'load' ? loadHead(scenario.unit) : MEMORY_HEAD
   const body = rows.map((row) => cells(scenario, row, head.length))
   const widths = head.map((title, column) => Math.max(title.length, ...body.map((line) => line[column]!.length)))
   const lines = [head, widths.map((width) => '-'.repeat(width)), ...body].map(
     (line) => `| ${line.map((cell, column) => cell.padEnd(widths[column]!)).join(' | ')} |`,
   )
-  const remarks = rows.flatMap(remarksOn)
+  const remarks = [...absoluteGoal(scenario, rows), ...rows.flatMap(remarksOn)]
   if (remarks.length > 0) lines.push('', ...remarks.map((remark) => `- ${remark}`))
   return lines.join('\n')
 }
@@ -23,11 +23,23 @@ function remarksOn(row: Row): string[] {
   return foreign > DISTURBED_CPUS ? [...row.invalid, disturbed] : [...row.invalid]
 }
 
+/** Whether Sluice stays below the bytes per connection it is allowed, over all rows. */
+function absoluteGoal(scenario: Scenario, rows: readonly Row[]): string[] {
+  const ours = rows.flatMap((row) => (row.outcome === 'measured' && row.ours.name === 'sluice' ? row.ours.samples : []))
+  if (scenario.kind !== 'memory' || scenario.most === undefined || ours.length === 0) return []
+  const { mustReach, aim } = scenario.most
+  const bytes = median(ours.map((sample) => (sample.kind === 'memory' ? sample.bytesPerConnection : Number.NaN)))
+  const result = bytes <= mustReach ? 'reached' : 'SHORT'
+  return [
+    `Sluice: ${format(bytes, 0)} bytes per connection, goal at most ${format(mustReach, 0)} (aim ${format(aim ?? mustReach, 0)}): ${result}`,
+  ]
+}
+
 /** Foreign work from which a row is called disturbed. Housekeeping of a quiet machine stays well below. */
 const DISTURBED_CPUS = 0.15
 
 const SHARED_HEAD = ['against', 'ratio, median', 'min to max', 'goal', 'verdict']
-const LOAD_HEAD = [...SHARED_HEAD, 'requests per CPU-second', 'requests per second', 'CPU in use', 'p50 ms', 'p99 ms']
+const loadHead = (unit: string) => [...SHARED_HEAD, `${unit} per CPU-second`, `${unit} per second`, 'CPU in use', 'p50 ms', 'p99 ms']
 const MEMORY_HEAD = [...SHARED_HEAD, 'bytes per connection', 'RSS without, MiB', 'RSS with, MiB']
 
 function cells(scenario: Scenario, row: Row, columns: number): string[] {
@@ -94,7 +106,7 @@ export function renderRound(ours: Sample, theirs: Sample): string {
   }
   if (ours.kind !== 'load' || theirs.kind !== 'load') return ''
   const [a, b] = [ours.requestsPerCpuSecond, theirs.requestsPerCpuSecond]
-  return `${format(a, 0)} / ${format(b, 0)} requests per CPU-second, ratio ${(a / b).toFixed(3)}`
+  return `${format(a, 0)} / ${format(b, 0)} per CPU-second, ratio ${(a / b).toFixed(3)}`
 }
 
 /** Ratios of a row in words, every round of it. */

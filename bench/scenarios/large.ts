@@ -1,3 +1,4 @@
+import { wrk } from '../generators/wrk.ts'
 import type { LoadScenario } from '../types.ts'
 
 /** Bulk transfer: how cheaply a body is moved through. */
@@ -6,8 +7,9 @@ export const large: LoadScenario = {
   name: 'large',
   title: 'HTTP/1.1 keep-alive, 1 MiB responses, 16 connections, 10 routes',
   setup: { downstream: 'http1', upstream: 'http1', routes: 10 },
-  body: 'large',
-  connections: 16,
+  upstream: 'large',
+  generator: wrk(16),
+  unit: 'requests',
   compare: { with: ['haproxy', 'nginx'] },
   goals: [{ against: 'haproxy', mustReach: 1, aim: 1.3 }],
 }

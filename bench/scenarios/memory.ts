@@ -6,6 +6,7 @@ export const memory: MemoryScenario = {
   name: 'memory',
   title: 'Resident memory per idle HTTP/1.1 keep-alive connection, 5,000 connections',
   setup: { downstream: 'http1', upstream: 'http1', routes: 10 },
+  upstream: 'small',
   idleConnections: 5000,
   settleSeconds: 4,
   compare: { with: ['caddy', 'http-proxy-3', 'nginx', 'haproxy'] },

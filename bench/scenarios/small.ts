@@ -1,3 +1,4 @@
+import { wrk } from '../generators/wrk.ts'
 import type { LoadScenario } from '../types.ts'
 
 /** The everyday request: keep-alive, a 66-byte response, ten routes, X-Forwarded-For added, metrics counted, no access log. */
@@ -6,8 +7,9 @@ export const small: LoadScenario = {
   name: 'small',
   title: 'HTTP/1.1 keep-alive, 66-byte responses, 64 connections, 10 routes',
   setup: { downstream: 'http1', upstream: 'http1', routes: 10 },
-  body: 'small',
-  connections: 64,
+  upstream: 'small',
+  generator: wrk(64),
+  unit: 'requests',
   compare: { with: ['nginx', 'haproxy', 'caddy', 'http-proxy-3', 'fastify-http-proxy'] },
   goals: [
     { against: 'nginx', mustReach: 0.75, aim: 1 },

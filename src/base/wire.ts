@@ -1,4 +1,5 @@
 import net from 'node:net'
+import type { TLSSocket } from 'node:tls'
 
 /**
  * One TCP socket as the data path uses it. Reads go through `onread` into one buffer that all sockets of the thread share, so a
@@ -7,6 +8,9 @@ import net from 'node:net'
  * reading until that write is done.
  *
  * Measured against plain `data` events: 67,900 to 57,100 requests per CPU-second (docs/design/0001-data-path.md).
+ *
+ * A wire over TLS (tls-wire.ts makes its socket) has the same surface. It never has a bulk buffer: OpenSSL hands out all it has read,
+ * record by record, whoever asks it to stop, so bytes cannot be promised to keep.
  */
 export interface WireOwner {
   /** Bytes [0, length) are valid during the call only. Return false to stop reading until `resume`. */
@@ -27,6 +31,8 @@ const READ_BUFFER_BYTES = 64 * 1024
 /** The size at which the relay of 1 MiB bodies stopped getting faster. */
 const BULK_BUFFER_BYTES = 256 * 1024
 const BULK_BUFFERS_KEPT = 16
+/** Up to here Node writes text from the stack, without a buffer. */
+const TEXT_MAX_BYTES = 16 * 1024
 
 // One per thread, not per gateway: what makes the shared read buffer possible is that a thread handles one read at a time.
 const sharedBuffer = Buffer.allocUnsafeSlow(READ_BUFFER_BYTES) as WireBuffer
@@ -52,6 +58,22 @@ function onRead(this: WireSocket, length: number, buffer: Uint8Array): boolean {
 }
 
 const ONREAD = { buffer: takeUpcomingBuffer, callback: onRead as (length: number, buffer: Uint8Array) => boolean }
+
+/** A TLS socket with the wire that reads from it; made by tls-wire.ts. */
+export interface SecureSocket extends TLSSocket {
+  wire: Wire | null
+}
+
+/** Reading from TLS: what comes although the owner has asked to stop is kept until it goes on. */
+function onSecureRead(this: SecureSocket, length: number, buffer: Uint8Array): boolean {
+  return this.wire?.receive(buffer as WireBuffer, length) ?? false
+}
+
+/** The `onread` option of a SecureSocket. */
+export const SECURE_ONREAD = {
+  buffer: () => sharedBuffer,
+  callback: onSecureRead as (length: number, buffer: Uint8Array) => boolean,
+}
 
 class WireSocket extends net.Socket {
   wire: Wire | null = null
@@ -86,19 +108,19 @@ class WireSocket extends net.Socket {
   }
 }
 
-function onEnd(this: WireSocket): void {
-  this.wire?.owner.onEnd()
+function onEnd(this: WireSocket | SecureSocket): void {
+  this.wire?.endReading()
 }
 
-function onDrain(this: WireSocket): void {
+function onDrain(this: WireSocket | SecureSocket): void {
   this.wire?.owner.onDrain()
 }
 
-function onError(this: WireSocket, error: Error): void {
+function onError(this: WireSocket | SecureSocket, error: Error): void {
   if (this.wire !== null) this.wire.error = error
 }
 
-function onClose(this: WireSocket): void {
+function onClose(this: WireSocket | SecureSocket): void {
   const { wire } = this
   if (wire === null) return
   this.wire = null
@@ -124,7 +146,16 @@ export class Wire {
   /** Where the next read goes: the shared buffer, or this wire's bulk buffer. */
   readBuffer: WireBuffer = sharedBuffer
 
-  private constructor(socket: WireSocket, owner: WireOwner) {
+  /** Over TLS. */
+  readonly isSecure: boolean
+  // Over TLS: the owner has asked to stop, and to go on; what came in between.
+  #isStopped = false
+  #isResuming = false
+  #held: WireBuffer[] | null = null
+  #isEndHeld = false
+
+  private constructor(socket: WireSocket | SecureSocket, owner: WireOwner) {
+    this.isSecure = !(socket instanceof WireSocket)
     this.socket = socket
     this.owner = owner
     socket.wire = this
@@ -139,13 +170,30 @@ export class Wire {
    * null when the connection is gone already. Reading starts with `resume`.
    */
   static accept(accepted: net.Socket, owner: WireOwner): Wire | null {
+    if (isSecureSocket(accepted)) return Wire.adopt(accepted, owner)
     const holder = accepted as unknown as WithHandle
     const handle = holder._handle
     if (handle === null || handle === undefined) return null
+    // What was read before, such as bytes behind a PROXY header.
+    const first = accepted.readableLength > 0 ? (accepted.read() as WireBuffer | null) : null
     holder._handle = null
     // `handle` is how Node itself builds the sockets of a server; its types do not list it.
     const options = { handle, onread: ONREAD, allowHalfOpen: true, pauseOnCreate: true, manualStart: true }
-    return new Wire(new WireSocket(options as net.SocketConstructorOpts), owner)
+    const wire = new Wire(new WireSocket(options as net.SocketConstructorOpts), owner)
+    if (first !== null) wire.unread(first)
+    return wire
+  }
+
+  /** Puts bytes back in front of what is to be read: they come first after the next `resume`. They must keep. */
+  unread(bytes: WireBuffer): void {
+    this.#isStopped = true
+    this.#held ??= []
+    this.#held.unshift(bytes)
+  }
+
+  /** Goes on with a TLS socket, once the handshake is done or before. null when it is gone already. */
+  static adopt(socket: SecureSocket, owner: WireOwner): Wire | null {
+    return socket.destroyed ? null : new Wire(socket, owner)
   }
 
   /** Opens a connection. `onConnected` comes once it is usable; a failure comes as `onClose` with the error. */
@@ -164,9 +212,16 @@ export class Wire {
     return this.socket.writableLength
   }
 
-  /** Of those, what is in the write under way: it shrinks as the other side reads. */
+  /**
+   * Of those, what is in the write under way: it shrinks as the other side reads. Over TLS, where one write becomes many, only that
+   * holds, not the number.
+   */
   get unsentBytes(): number {
-    return (this.socket as unknown as { _handle: { readonly writeQueueSize?: number } | null })._handle?.writeQueueSize ?? 0
+    const { _handle: handle } = this.socket as unknown as { _handle: SendingHandle | null }
+    if (handle === null) return 0
+    const tcp = handle._parent
+    if (!this.isSecure || tcp === undefined) return handle.writeQueueSize ?? 0
+    return this.socket.writableLength === 0 ? 0 : Number.MAX_SAFE_INTEGER - ((tcp.bytesWritten ?? 0) - (tcp.writeQueueSize ?? 0))
   }
 
   /** Writes latin1 text. False: stop producing until `onDrain`. */
@@ -186,6 +241,7 @@ export class Wire {
    */
   writeBytes(bytes: Buffer, start: number, end: number, stable: boolean): boolean {
     if (!stable) {
+      if (end - start <= TEXT_MAX_BYTES) return this.writeText((bytes as WireBuffer).latin1Slice(start, end))
       const copy = Buffer.from(bytes.subarray(start, end))
       return this.#isStableWriting ? this.socket.write(copy, this.#onStableWritten as () => void) : this.socket.write(copy)
     }
@@ -194,6 +250,15 @@ export class Wire {
     }
     this.socket.write(bytes.subarray(start, end), this.#onStableWritten)
     return this.socket.writableLength === 0
+  }
+
+  /**
+   * Writes bytes that the caller leaves alone until `pendingBytes` has been 0 again: it gives them away unless it finds that so right after
+   * this. False: stop producing until `onDrain`.
+   */
+  writeOwned(bytes: Buffer, start: number, end: number): boolean {
+    const view = bytes.subarray(start, end)
+    return this.#isStableWriting ? this.socket.write(view, this.#onStableWritten as () => void) : this.socket.write(view)
   }
 
   /** Writes text, bytes and text in one system call, with the same promises as `writeBytes`. Either text may be ''. */
@@ -210,7 +275,44 @@ export class Wire {
 
   /** Starts or restarts reading. */
   resume(): void {
-    if (!this.socket.destroyed) this.socket.resume()
+    if (this.socket.destroyed) return
+    if (!this.#isStopped) {
+      this.socket.resume()
+    } else if (!this.#isResuming) {
+      this.#isResuming = true
+      process.nextTick(deliverHeld, this)
+    }
+  }
+
+  /** Bytes of a TLS socket. Not for owners. */
+  receive(buffer: WireBuffer, length: number): boolean {
+    if (this.#isStopped) {
+      this.#held ??= []
+      this.#held.push(Buffer.from(buffer.subarray(0, length)) as WireBuffer)
+      return false
+    }
+    this.#isStopped = !this.owner.onData(buffer, length)
+    return !this.#isStopped
+  }
+
+  /** Hands out what was kept, then goes on reading. Not for owners. */
+  deliver(): void {
+    this.#isResuming = false
+    this.#isStopped = false
+    while (this.#held !== null) {
+      const piece = this.#held.shift() as WireBuffer
+      if (this.#held.length === 0) this.#held = null
+      this.receive(piece, piece.length)
+      if (this.#isStopped || this.socket.destroyed) return
+    }
+    if (this.#isEndHeld) this.endReading()
+    else this.socket.resume()
+  }
+
+  /** The FIN of the other side, behind all it has sent. Not for owners. */
+  endReading(): void {
+    this.#isEndHeld = this.#held !== null
+    if (!this.#isEndHeld) this.owner.onEnd()
   }
 
   get isBulk(): boolean {
@@ -219,7 +321,7 @@ export class Wire {
 
   /** From the next read on, read into a large buffer of this wire's own. */
   startBulk(): void {
-    if (this.readBuffer !== sharedBuffer) return
+    if (this.isSecure || this.readBuffer !== sharedBuffer) return
     this.readBuffer = freeBulkBuffers.pop() ?? (Buffer.allocUnsafeSlow(BULK_BUFFER_BYTES) as WireBuffer)
   }
 
@@ -243,11 +345,46 @@ export class Wire {
   /** Closes at once with an RST, so that the other side can tell this from an orderly end. */
   reset(): void {
     if (this.socket.connecting) this.socket.destroy()
+    else if (this.isSecure) resetSecure(this.socket)
     else this.socket.resetAndDestroy()
   }
 
   /** The socket is closed: nothing may refer to its bulk buffer as reusable, a write of it may have been cut off. */
   release(): void {
     this.readBuffer = sharedBuffer
+    this.#held = null
   }
+}
+
+function isSecureSocket(socket: net.Socket): socket is SecureSocket {
+  return 'wire' in socket
+}
+
+function deliverHeld(wire: Wire): void {
+  if (!wire.socket.destroyed) wire.deliver()
+}
+
+interface SendingHandle {
+  readonly writeQueueSize?: number
+  readonly bytesWritten?: number
+  /** Below a handle of TLS. */
+  readonly _parent?: SendingHandle
+}
+
+interface TcpHandle {
+  close(callback?: () => void): void
+  reset(callback?: () => void): number
+}
+
+/** Node resets plain TCP sockets only: here the TCP handle below TLS is told to close with an RST when it is to close. */
+function resetSecure(socket: net.Socket): void {
+  const handle = (socket as unknown as { _handle: { _parent?: TcpHandle } | null })._handle?._parent
+  if (handle?.reset !== undefined) {
+    const { close } = handle
+    handle.close = (callback) => {
+      // A socket that is shutting down cannot be reset any more.
+      if (handle.reset(callback) !== 0) close.call(handle, callback)
+    }
+  }
+  socket.destroy()
 }

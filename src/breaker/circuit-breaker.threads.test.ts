@@ -5,25 +5,21 @@ import { isMainThread, parentPort, workerData } from 'node:worker_threads'
 import { createSharedArea } from '../base/shared-area.ts'
 import { meet, type Racer, race } from '../base/shared-race.contract.ts'
 import { CIRCUIT_BREAKER_DEFAULTS, CircuitBreaker, circuitBreakerWords } from './circuit-breaker.ts'
-import { EjectionGate } from './ejection-gate.ts'
 
 const T = 1_700_000_000_000
 const WORKERS = 4
 const PROBES = 7
 const ERAS = 3000
 const CONFIG = { ...CIRCUIT_BREAKER_DEFAULTS, minRequests: 1, openForMs: 10, maxOpenForMs: 10, probes: PROBES, probeTimeoutMs: 1_000_000 }
-const GATE_ROUNDS = 100_000
-const ENDPOINTS = 9
 
 interface Job {
-  kind: 'probe' | 'eject'
   buffer: SharedArrayBuffer
 }
 
-/** Probes won in each era, and how many endpoints were ejected at most. */
+/** Probes won in each era. */
 function run(racer: Racer<Job>): number[] {
   const area = createSharedArea(0, WORKERS, racer.worker, racer.data.buffer)
-  return racer.data.kind === 'probe' ? probe(racer, new CircuitBreaker(area, CONFIG)) : eject(racer, new EjectionGate(area, ENDPOINTS, 1))
+  return probe(racer, new CircuitBreaker(area, CONFIG))
 }
 
 function probe(racer: Racer<Job>, breaker: CircuitBreaker): number[] {
@@ -61,23 +57,11 @@ function probe(racer: Racer<Job>, breaker: CircuitBreaker): number[] {
   return won
 }
 
-function eject(racer: Racer<Job>, gate: EjectionGate): number[] {
-  let most = 0
-  meet(racer)
-  for (let round = 0; round < GATE_ROUNDS; round++) {
-    let held = 0
-    for (let i = 0; i < 5; i++) if (gate.tryEnter()) held++
-    most = Math.max(most, gate.ejected)
-    for (; held > 0; held--) gate.leave()
-  }
-  return [most]
-}
-
 function defineTests(): void {
   describe('with real threads', () => {
     it('a breaker admits exactly the configured number of probes in each of 3,000 eras', async () => {
       const { words } = createSharedArea(circuitBreakerWords(WORKERS), WORKERS)
-      const job: Job = { kind: 'probe', buffer: words.buffer as SharedArrayBuffer }
+      const job: Job = { buffer: words.buffer as SharedArrayBuffer }
       const won = await race<Job, number[]>(import.meta.url, job, WORKERS)
       for (let era = 0; era < ERAS; era++) {
         assert.equal(
@@ -87,14 +71,6 @@ function defineTests(): void {
         )
         assert(won.every((each) => each[era * 2 + 1] === 0))
       }
-    })
-
-    it('workers together never eject all endpoints', async () => {
-      const { words } = createSharedArea(16, WORKERS)
-      const most = await race<Job, number[]>(import.meta.url, { kind: 'eject', buffer: words.buffer as SharedArrayBuffer }, WORKERS)
-      const highest = Math.max(...most.map(([each]) => each as number))
-      assert(highest <= ENDPOINTS - 1, `${highest}`)
-      assert.equal(Atomics.load(words, 0), 0)
     })
   })
 }

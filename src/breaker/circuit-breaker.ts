@@ -161,7 +161,7 @@ export class CircuitBreaker implements Breaker {
 
   statistics(nowMs: number): BreakerStatistics {
     const state = this.#load(STATE)
-    const totals = this.#window.sum(nowMs, state >>> 2)
+    const totals = this.#window.sum(nowMs, this.#countedEra(state))
     const requests = totals[REQUESTS]!
     const failures = totals[FAILURES]!
     return {
@@ -172,6 +172,16 @@ export class CircuitBreaker implements Breaker {
       errorPercent: errorPercent(failures, requests),
       openings: this.#load(OPENINGS),
     }
+  }
+
+  /** Nothing is counted while it is open or half-open: what is then in the window is what opened it, as long as it lasts. */
+  #countedEra(state: number): number {
+    const generation = state >>> 2
+    const kind = state & 3
+    if (kind === CLOSED) return generation
+    // Each failed half-open time took two generations.
+    const rounds = this.#load(LEVEL + this.#phase(state))
+    return (generation - 2 * rounds - (kind === OPEN ? 1 : 2)) & 0x3fffffff
   }
 
   #recordClosed(state: number, outcome: BreakerOutcome, latencyMs: number, nowMs: number): void {

@@ -50,6 +50,10 @@ describe('header ids', () => {
     'cookie',
     'date',
     'retry-after',
+    'x-sluice-timeout',
+    'x-sluice-attempt',
+    'content-type',
+    'grpc-timeout',
   ]
 
   it('are all different, above zero and below 31', () => {

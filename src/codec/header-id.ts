@@ -27,6 +27,10 @@ export const HEADER_X_REAL_IP = 21
 export const HEADER_COOKIE = 22
 export const HEADER_DATE = 23
 export const HEADER_RETRY_AFTER = 24
+export const HEADER_X_SLUICE_TIMEOUT = 25
+export const HEADER_X_SLUICE_ATTEMPT = 26
+export const HEADER_CONTENT_TYPE = 27
+export const HEADER_GRPC_TIMEOUT = 28
 
 const NAMES: readonly [string, number][] = [
   ['host', HEADER_HOST],
@@ -53,6 +57,10 @@ const NAMES: readonly [string, number][] = [
   ['cookie', HEADER_COOKIE],
   ['date', HEADER_DATE],
   ['retry-after', HEADER_RETRY_AFTER],
+  ['x-sluice-timeout', HEADER_X_SLUICE_TIMEOUT],
+  ['x-sluice-attempt', HEADER_X_SLUICE_ATTEMPT],
+  ['content-type', HEADER_CONTENT_TYPE],
+  ['grpc-timeout', HEADER_GRPC_TIMEOUT],
 ]
 
 /** Names by id. */

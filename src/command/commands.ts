@@ -24,8 +24,8 @@ export const COMMANDS: readonly Command[] = [
   },
   {
     name: 'explain',
-    synopsis: '[-c FILE] METHOD URL [-H NAME:VALUE]... [--client ADDRESS] [--listener NAME] [--json]',
-    summary: 'tell which route a request takes, and why the others lose',
+    synopsis: '[-c FILE] METHOD URL [-H NAME:VALUE]... [--client ADDRESS] [--listener NAME] [--live [--admin URL]] [--json]',
+    summary: 'tell which route a request takes, why the others lose, and (--live) how the endpoints are',
     load: async () => (await import('./explain.ts')).explainCommand,
   },
   {

@@ -32,6 +32,7 @@ export function readConfig(path: string, io: CommandIo): Promise<LoadResult> {
     path: io.cwd === process.cwd() ? path : resolve(io.cwd, path),
     env: io.env,
     readFile: (file) => readFile(resolve(io.cwd, file), 'utf8'),
+    readBytes: (file) => readFile(resolve(io.cwd, file)),
     importModule: (url) => import(`${url}?import=${++imports}`),
     cpuCount: availableParallelism(),
   })

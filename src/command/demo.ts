@@ -1,5 +1,7 @@
 import { fileURLToPath } from 'node:url'
+import { systemClock } from '../base/clock.ts'
 import { parseArguments } from './arguments.ts'
+import { createDemoConfig, type DemoConfig, HTTPS_PORT } from './demo/config.ts'
 import { startDemoServices } from './demo/services.ts'
 import type { CommandIo } from './io.ts'
 import { paint } from './io.ts'
@@ -23,30 +25,35 @@ const TRIALS: readonly [string, string][] = [
 export async function demoCommand(argv: readonly string[], io: CommandIo, startGateway?: StartGateway): Promise<number> {
   const { values } = parseArguments(argv, { json: { type: 'boolean' } })
   const services = await startDemoServices()
+  const config = await createDemoConfig(DEMO_CONFIG, systemClock.wallClock())
   try {
     return await serve({
       io,
-      path: DEMO_CONFIG,
+      path: config.path,
       watch: false,
       startGateway: startGateway ?? (await import('../gateway.ts')).startGateway,
-      announce: (gateway) => (values.json === true ? announceAsJson(gateway, io) : announce(gateway, io)),
+      announce: (gateway) => (values.json === true ? announceAsJson(gateway, io) : announce(gateway, config, io)),
     })
   } finally {
+    config.remove()
     await Promise.all(services.map((service) => service.close()))
   }
 }
 
-function announce(gateway: ServedGateway, io: CommandIo): void {
+function announce(gateway: ServedGateway, config: DemoConfig, io: CommandIo): void {
   const url = toLocalUrl(gateway.listenerAddresses()[0]!.address)
   const commands = TRIALS.map(([command]) => quote(command.replace('$', url)))
   const width = Math.max(...commands.map((command) => command.length))
   const lines = TRIALS.map(([, meaning], index) => `  ${commands[index]!.padEnd(width)}  ${paint(io.stdout, 'dim', meaning)}`)
+  const { certificate, reason } = config
+  const https =
+    certificate === null ? `No https: ${reason}\n` : `Over TLS: curl --cacert ${certificate} https://localhost:${HTTPS_PORT}/anything\n`
   const admin = gateway.adminAddress === null ? '' : `Admin: ${toLocalUrl(gateway.adminAddress)} (/healthz, /readyz, /metrics, /config)\n`
   io.stdout.write(`${paint(io.stdout, 'bold', `The gateway is at ${url}`)}. Try in another terminal:
 
 ${lines.join('\n')}
 
-${admin}Configuration: ${DEMO_CONFIG}
+${https}${admin}Configuration: ${DEMO_CONFIG}
 Ctrl-C ends it. The access log follows.
 `)
 }

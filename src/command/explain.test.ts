@@ -82,7 +82,7 @@ test('--json has all of it for programs', async (t) => {
     answer.filters.map((filter: { kind: string }) => filter.kind),
     ['headers', 'strip-prefix'],
   )
-  assert.deepEqual(answer.destination.services[0].endpoints[1], { address: '127.0.0.1:2', weight: 3 })
+  assert.deepEqual(answer.destination.services[0].endpoints[1], { address: '127.0.0.1:2', weight: 3, excluded: null })
   assert.equal(answer.considered.length, 4)
 })
 

@@ -1,9 +1,17 @@
-import type { AddressConfig, FilterConfig, GatewayConfig, ListenerConfig, RouteConfig } from '../config/types.ts'
+import type { AddressConfig, FilterConfig, GatewayConfig, HttpListenerConfig, RouteConfig } from '../config/types.ts'
 import { hostWithoutPort, normalizePath } from '../exchange/target.ts'
 import { type Explanation, explainMatch } from '../route/explain.ts'
 import type { MatchInput } from '../route/types.ts'
 import { CONFIG_OPTION, parseArguments, UsageError } from './arguments.ts'
 import { findConfigFile, readConfigOrReport } from './config-file.ts'
+import {
+  type ExplainedEndpoint,
+  explainEndpoints,
+  formatEndpoint,
+  formatLiveService,
+  type LiveServices,
+  readLiveServices,
+} from './explain-endpoints.ts'
 import { type CommandIo, EXIT_FAILURE, EXIT_OK, paint } from './io.ts'
 
 const OPTIONS = {
@@ -11,6 +19,9 @@ const OPTIONS = {
   header: { type: 'string', short: 'H', multiple: true },
   client: { type: 'string' },
   listener: { type: 'string' },
+  live: { type: 'boolean' },
+  admin: { type: 'string' },
+  token: { type: 'string' },
   json: { type: 'boolean' },
 } as const
 
@@ -32,10 +43,10 @@ interface Answer {
 }
 
 type ExplainedDestination =
-  | { kind: 'services'; services: { service: string; share: string; balance: string; endpoints: { address: string; weight: number }[] }[] }
+  | { kind: 'services'; services: { service: string; share: string; balance: string; endpoints: ExplainedEndpoint[] }[] }
   | Exclude<RouteConfig['destination'], { kind: 'services' }>
 
-/** `sluice explain [-c FILE] METHOD URL [-H name:value]... [--client ADDRESS] [--listener NAME] [--json]`. */
+/** `sluice explain [-c FILE] METHOD URL [-H name:value]... [--client ADDRESS] [--listener NAME] [--live [--admin URL] [--token TOKEN]] [--json]`. */
 export async function explainCommand(argv: readonly string[], io: CommandIo): Promise<number> {
   const { values, positionals } = parseArguments(argv, OPTIONS, ['METHOD', 'URL'])
   const [method = '', url = ''] = positionals
@@ -49,16 +60,20 @@ export async function explainCommand(argv: readonly string[], io: CommandIo): Pr
     io.stderr.write(`${url}: refused with 400 before any route is looked at; the path is broken, or hides a slash or dots\n`)
     return EXIT_FAILURE
   }
-  const answer = createAnswer(config, listener, request)
+  const token = values.token ?? io.env['SLUICE_ADMIN_TOKEN'] ?? null
+  const live = values.live === true || values.admin !== undefined ? await readLiveServices(config, values.admin, token) : null
+  const answer = createAnswer(config, listener, request, live)
   if (values.json === true) io.stdout.write(`${JSON.stringify(answer, null, 2)}\n`)
-  else io.stdout.write(formatAnswer(answer, request, io))
+  else io.stdout.write(formatAnswer(answer, request, live, io))
   return EXIT_OK
 }
 
-function chooseListener(config: GatewayConfig, name: string | undefined): ListenerConfig {
-  const names = Object.keys(config.listeners)
-  const listener = config.listeners[name ?? names[0] ?? '']
-  if (listener === undefined) throw new UsageError(`there is no listener "${name}"; there are ${names.join(', ')}`)
+function chooseListener(config: GatewayConfig, name: string | undefined): HttpListenerConfig {
+  const listeners = Object.values(config.listeners).filter((listener) => listener.protocol === 'http')
+  const names = listeners.map((listener) => listener.name)
+  if (listeners.length === 0) throw new UsageError('there is no listener that speaks HTTP, so no route is ever asked')
+  const listener = name === undefined ? listeners[0] : listeners.find((one) => one.name === name)
+  if (listener === undefined) throw new UsageError(`there is no HTTP listener "${name}"; there are ${names.join(', ')}`)
   return listener
 }
 
@@ -79,7 +94,7 @@ interface RequestParts {
   url: string
   headers: ReadonlyMap<string, string>
   clientIp: string
-  listener: ListenerConfig
+  listener: HttpListenerConfig
 }
 
 /** null when the gateway refuses the path. */
@@ -99,7 +114,7 @@ function formatAddress({ host, port }: AddressConfig): string {
   return `${host === '' ? 'localhost' : host}:${port}`
 }
 
-function createAnswer(config: GatewayConfig, listener: ListenerConfig, request: AskedRequest): Answer {
+function createAnswer(config: GatewayConfig, listener: HttpListenerConfig, request: AskedRequest, live: LiveServices): Answer {
   const entries = Object.values(config.routes).map((route) => ({ config: route, route }))
   const { winner, params, considered } = explainMatch(entries, request)
   const route = winner === null ? null : config.routes[winner]!
@@ -110,26 +125,31 @@ function createAnswer(config: GatewayConfig, listener: ListenerConfig, request: 
     params,
     considered,
     filters: route?.filters ?? [],
-    destination: route === null ? null : explainDestination(route.destination, config),
+    destination: route === null ? null : explainDestination(route.destination, config, request, live),
   }
 }
 
-function explainDestination(destination: RouteConfig['destination'], config: GatewayConfig): ExplainedDestination {
+function explainDestination(
+  destination: RouteConfig['destination'],
+  config: GatewayConfig,
+  request: AskedRequest,
+  live: LiveServices,
+): ExplainedDestination {
   if (destination.kind !== 'services') return destination
   const total = destination.services.reduce((sum, { weight }) => sum + weight, 0)
   const services = destination.services.map(({ service, weight }) => {
-    const { balance, endpoints } = config.services[service]!
+    const { balance } = config.services[service]!
     return {
       service,
       share: total === 0 ? '0%' : `${Math.round((weight / total) * 1000) / 10}%`,
       balance: balance.algorithm,
-      endpoints: endpoints.map((endpoint) => ({ address: endpoint.address, weight: endpoint.weight })),
+      endpoints: explainEndpoints(config.services[service]!, request, live),
     }
   })
   return { kind: 'services', services }
 }
 
-function formatAnswer(answer: Answer, { rawPath }: AskedRequest, io: CommandIo): string {
+function formatAnswer(answer: Answer, { rawPath }: AskedRequest, live: LiveServices, io: CommandIo): string {
   const { request, winner, params, considered, filters, destination } = answer
   const bold = (text: string) => paint(io.stdout, 'bold', text)
   const target = request.query === '' ? request.path : `${request.path}?${request.query}`
@@ -148,7 +168,7 @@ function formatAnswer(answer: Answer, { rawPath }: AskedRequest, io: CommandIo):
     lines.push(`  ${mark}  ${name.padEnd(width)}  ${reason}`)
   }
   if (destination !== null)
-    lines.push('', bold('filters'), ...formatFilters(filters), '', bold('destination'), ...formatDestination(destination))
+    lines.push('', bold('filters'), ...formatFilters(filters), '', bold('destination'), ...formatDestination(destination, live))
   return `${lines.join('\n')}\n`
 }
 
@@ -161,11 +181,12 @@ function formatFilters(filters: readonly FilterConfig[]): string[] {
   })
 }
 
-function formatDestination(destination: ExplainedDestination): string[] {
+function formatDestination(destination: ExplainedDestination, live: LiveServices): string[] {
   if (destination.kind === 'respond') return [`  a fixed answer with status ${destination.respond.status}`]
   if (destination.kind === 'redirect') return [`  a redirect with status ${destination.redirect.status}`]
   return destination.services.flatMap(({ service, share, balance, endpoints }) => [
     `  service ${service}${destination.services.length > 1 ? ` (${share} of the requests)` : ''}, balanced by ${balance} over`,
-    ...endpoints.map(({ address, weight }) => `    ${address}${weight === 1 ? '' : ` (weight ${weight})`}`),
+    ...endpoints.map(formatEndpoint),
+    ...formatLiveService(service, live),
   ])
 }

@@ -13,7 +13,7 @@ export type LoadedConfig = Extract<LoadResult, { ok: true }>
 /** What the commands ask of a running gateway; src/gateway.ts makes it. */
 export interface ServedGateway {
   /** Each as `host:port`, with the port that the system chose where the configuration says 0. */
-  listenerAddresses(): { name: string; address: string }[]
+  listenerAddresses(): { name: string; address: string; scheme?: string }[]
   adminAddress: string | null
   reload(): Promise<{ ok: boolean }>
   /** Opens log files anew, after a rotation has moved them away. */
@@ -164,9 +164,9 @@ class Server {
 }
 
 /** `0.0.0.0:80` and `[::]:80` as an address that can be asked from this machine. */
-export function toLocalUrl(address: string): string {
+export function toLocalUrl(address: string, scheme = 'http'): string {
   const colon = address.lastIndexOf(':')
   const host = address.slice(0, colon)
   const isAny = host === '' || host === '0.0.0.0' || host === '[::]' || host === '::'
-  return `http://${isAny ? 'localhost' : host}${address.slice(colon)}`
+  return `${scheme}://${isAny ? 'localhost' : host}${address.slice(colon)}`
 }

@@ -5,7 +5,7 @@ import type { FilterConfig, GatewayConfig, ListenerConfig, RouteConfig, ServiceC
 
 export function assembleConfig(parsed: ParsedConfig, cpuCount: number): GatewayConfig {
   const listeners: Record<string, ListenerConfig> = {}
-  for (const [name, listener] of Object.entries(parsed.listeners)) listeners[name] = { name, ...listener }
+  for (const [name, listener] of Object.entries(parsed.listeners)) listeners[name] = { name, ...listener } as ListenerConfig
   const services: Record<string, ServiceConfig> = {}
   for (const [name, service] of Object.entries(parsed.services)) services[name] = { name, ...service }
   const routes: Record<string, RouteConfig> = {}
@@ -20,6 +20,7 @@ export function assembleConfig(parsed: ParsedConfig, cpuCount: number): GatewayC
     accessLog: parsed.accessLog,
     log: parsed.log,
     drainTimeoutMs: parsed.drainTimeout,
+    overload: parsed.overload,
     listeners,
     services,
     routes,

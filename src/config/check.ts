@@ -31,13 +31,20 @@ export function checkConfig(raw: unknown): RawIssue[] {
     const route = asMap(value)
     checkOneDestination(name, route, issues)
     checkOnePath(name, asMap(route['match']), issues)
+    checkLimit(name, route, issues)
     checkServices(name, route['to'], services, issues)
+    checkNoProxyHeaders(name, route['to'], asMap(config['services']), issues)
     checkFilters(name, route['filters'], policies, issues)
+    checkFallback(['routes', name], route['fallback'], services, issues)
   }
-  for (const [name, service] of Object.entries(asMap(config['services']))) checkEndpoints(name, asMap(service)['endpoints'], issues)
+  for (const [name, service] of Object.entries(asMap(config['services']))) {
+    checkEndpoints(name, asMap(service)['endpoints'], issues)
+    checkFallback(['services', name], asMap(service)['fallback'], services, issues)
+  }
   const taken: TakenAddress[] = []
   checkAdmin(config, taken, issues)
   checkListenAddresses(asMap(config['listeners']), taken, issues)
+  for (const [name, listener] of Object.entries(asMap(config['listeners']))) checkListenerServices(name, asMap(listener), services, issues)
   checkRoutes(asMap(config['routes']), issues)
   return issues
 }
@@ -62,10 +69,16 @@ function checkOneDestination(name: string, route: RawMap, issues: RawIssue[]): v
   }
 }
 
+function checkLimit(name: string, route: RawMap, issues: RawIssue[]): void {
+  if ((route['concurrency'] ?? null) === null || !(Object.hasOwn(route, 'respond') || Object.hasOwn(route, 'redirect'))) return
+  const message = 'would limit nothing, because this route answers itself; leave it out'
+  issues.push({ path: ['routes', name, 'concurrency'], part: 'key', message })
+}
+
 function checkOnePath(name: string, match: RawMap, issues: RawIssue[]): void {
   const given = PATH_KEYS.filter((key) => Object.hasOwn(match, key))
   if (given.length < 2) return
-  const message = `found ${given.join(' and ')}; a match has at most one of path, prefix and regex`
+  const message = `found ${given.join(' and ')}; a match has at most one of path, prefix, regex and grpc`
   issues.push({ path: ['routes', name, 'match', given[1]!], part: 'key', message })
 }
 
@@ -95,6 +108,36 @@ function checkService(service: string, path: (string | number)[], services: stri
   const near = didYouMean(service, services)
   const hint = near !== '' ? near : services.length === 0 ? '; there are no services' : `; the services are: ${list(services)}`
   issues.push({ path, part: 'value', message: `no service named "${service}"${hint}` })
+}
+
+function checkFallback(owner: [string, string], fallback: unknown, services: string[], issues: RawIssue[]): void {
+  const { to } = asMap(fallback)
+  if (typeof to !== 'string') return
+  const path = [...owner, 'fallback', 'to']
+  checkService(to, path, services, issues)
+  if (owner[0] === 'services' && owner[1] === to)
+    issues.push({ path, part: 'value', message: `"${to}" cannot stand in for itself; expected another service` })
+}
+
+/** Pooled connections carry requests of many clients: there is no one client to name at their beginning. */
+function checkNoProxyHeaders(route: string, to: unknown, services: RawMap, issues: RawIssue[]): void {
+  for (const item of Array.isArray(to) ? to : [to]) {
+    const service: unknown = typeof item === 'string' ? item : asMap(item)['service']
+    if (typeof service !== 'string' || !Object.hasOwn(services, service)) continue
+    if ((asMap(services[service])['proxyProtocol'] ?? null) === null) continue
+    const message = `the service "${service}" expects PROXY headers, which only connections of TCP listeners have`
+    issues.push({ path: ['routes', route, 'to'], part: 'value', message })
+  }
+}
+
+/** Listeners without routes name their services themselves. */
+function checkListenerServices(name: string, listener: RawMap, services: string[], issues: RawIssue[]): void {
+  const { to, sni, protocol } = listener
+  if (protocol === undefined || protocol === 'http') return
+  if (typeof to === 'string') checkService(to, ['listeners', name, 'to'], services, issues)
+  for (const [serverName, service] of Object.entries(asMap(sni))) {
+    if (typeof service === 'string') checkService(service, ['listeners', name, 'sni', serverName], services, issues)
+  }
 }
 
 function checkFilters(route: string, filters: unknown, policies: RawMap, issues: RawIssue[]): void {
@@ -141,18 +184,21 @@ function checkAdmin(config: RawMap, taken: TakenAddress[], issues: RawIssue[]): 
 interface TakenAddress {
   owner: string
   address: AddressConfig
+  /** A UDP port is another one than the TCP port of the same number. */
+  isUdp?: boolean
 }
 
 function checkListenAddresses(listeners: RawMap, taken: TakenAddress[], issues: RawIssue[]): void {
   for (const [name, listener] of Object.entries(listeners)) {
     const address = listenAddressOf(asMap(listener)['address'])
     if (address === null) continue
-    const other = taken.find((used) => collides(used.address, address))
+    const isUdp = asMap(listener)['protocol'] === 'udp'
+    const other = taken.find((used) => (used.isUdp ?? false) === isUdp && collides(used.address, address))
     if (other !== undefined) {
       const message = `${other.owner} listens on ${formatAddress(other.address)} already, which takes this address`
       issues.push({ path: ['listeners', name, 'address'], part: 'value', message })
     }
-    taken.push({ owner: formatPath(['listeners', name]), address })
+    taken.push({ owner: formatPath(['listeners', name]), address, isUdp })
   }
 }
 

@@ -57,10 +57,13 @@ test('only services and routes that differ are named', async () => {
 test('the parts that belong to the whole gateway are flags', async () => {
   const diff = diffConfig(
     await load(BASE),
-    await load(`${BASE}workers: 2\nadmin: null\naccessLog: null\nlog: { level: warn }\ndrainTimeout: 1s\n`),
+    await load(`${BASE}workers: 2\nadmin: null\naccessLog: null\nlog: { level: warn }\ndrainTimeout: 1s\noverload: {}\n`),
   )
-  assert.deepEqual([diff.admin, diff.accessLog, diff.log, diff.workers, diff.drainTimeout], [true, true, true, true, true])
-  assert.equal(diff.summary, 'admin changed; accessLog changed; log changed; workers changed; drainTimeout changed')
+  assert.deepEqual(
+    [diff.admin, diff.accessLog, diff.log, diff.workers, diff.drainTimeout, diff.overload],
+    [true, true, true, true, true, true],
+  )
+  assert.equal(diff.summary, 'admin changed; accessLog changed; log changed; workers changed; drainTimeout changed; overload changed')
 })
 
 test('long lists of names are cut in the summary', async () => {

@@ -24,6 +24,7 @@ export interface ConfigDiff {
   log: boolean
   workers: boolean
   drainTimeout: boolean
+  overload: boolean
   /** True when nothing at all is different. */
   isEmpty: boolean
   /** For a log line: `listeners: 1 added (tls); services: 2 changed (a, b); admin changed`, or `no changes`. */
@@ -48,6 +49,7 @@ export function diffConfig(before: GatewayConfig, after: GatewayConfig): ConfigD
     log: !isDeepStrictEqual(before.log, after.log),
     workers: before.workers !== after.workers,
     drainTimeout: before.drainTimeoutMs !== after.drainTimeoutMs,
+    overload: !isDeepStrictEqual(before.overload, after.overload),
   }
   const parts = [
     ...summarise('listeners', {

@@ -56,7 +56,8 @@ test('the JSON Schema has the facts an editor needs', () => {
   const schema = JSON.parse(generateJsonSchema()) as JsonSchema
   assert.equal(schema['$schema'], 'https://json-schema.org/draft/2020-12/schema')
   assert.deepEqual(schema.required, ['listeners'])
-  const listener = schema.properties?.['listeners']?.additionalProperties as JsonSchema
+  const listeners = schema.properties?.['listeners']?.additionalProperties as JsonSchema
+  const listener = listeners.anyOf?.[0] as JsonSchema
   assert.equal(listener.properties?.['maxConnections']?.default, 10_000)
   const timeouts = listener.properties?.['timeouts']
   assert.equal(timeouts?.properties?.['head']?.default, '10s')
@@ -66,7 +67,8 @@ test('the JSON Schema has the facts an editor needs', () => {
 
 test('the JSON Schema takes an expression wherever a value may stand', () => {
   const schema = JSON.parse(generateJsonSchema()) as JsonSchema
-  const listener = schema.properties?.['listeners']?.additionalProperties as JsonSchema
+  const listeners = schema.properties?.['listeners']?.additionalProperties as JsonSchema
+  const listener = listeners.anyOf?.[0] as JsonSchema
   assert.deepEqual(listener.properties?.['maxConnections']?.type, ['integer', 'string'])
   assert.ok(new RegExp(listener.properties?.['maxConnections']?.pattern ?? '').test('${MAX}'))
   assert.ok(new RegExp(schema.$defs?.['Duration']?.pattern ?? '').test('${TIMEOUT}'))

@@ -119,7 +119,7 @@ class DocsWriter {
   #inner(path: string, property: JsonSchema): void {
     for (const option of options(property)) {
       if (option.$ref !== undefined) continue
-      if (option.properties !== undefined) this.section(`\`${path}\``, path, describedAs(option, property))
+      if (option.properties !== undefined) this.section(titleOf(path, option), path, describedAs(option, property))
       else if (typeof option.additionalProperties === 'object') this.#inner(`${path}.<name>`, option.additionalProperties)
       else if (option.items !== undefined) this.#inner(`${path}[]`, option.items)
     }
@@ -156,6 +156,12 @@ class DocsWriter {
     if (word === undefined || this.#defs[id] === undefined) throw new Error(`the schema part ${id} has no word in docs.ts`)
     return word
   }
+}
+
+/** Settings that depend on the protocol have a section for each. */
+function titleOf(path: string, schema: JsonSchema): string {
+  const protocol = schema.properties?.['protocol']?.const
+  return protocol === undefined ? `\`${path}\`` : `\`${path}\`, protocol ${String(protocol)}`
 }
 
 function anchor(title: string): string {

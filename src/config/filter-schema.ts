@@ -1,5 +1,6 @@
 /** Filters, and the two answers a gateway gives on its own: `respond` and `redirect`. */
 import { z } from 'zod'
+import { grpcJsonSchema, grpcWebSchema } from './grpc-schema.ts'
 import { rateLimitSchema } from './limit-schema.ts'
 import { FunctionMarker } from './module-source.ts'
 import { PREFIX_EXPECTED, parsePrefix } from './path.ts'
@@ -199,7 +200,7 @@ const rewrite = strict({
   return z.NEVER
 })
 
-export const FILTER_KINDS = ['headers', 'rewrite', 'strip-prefix', 'redirect', 'respond', 'rate-limit'] as const
+export const FILTER_KINDS = ['headers', 'rewrite', 'strip-prefix', 'redirect', 'respond', 'rate-limit', 'grpc-web', 'grpc-json'] as const
 
 const filterObject = strict({
   headers: headersFilter.optional().describe('Set, add and remove headers of the request and the response.'),
@@ -212,6 +213,10 @@ const filterObject = strict({
   'rate-limit': rateLimitSchema
     .optional()
     .describe('Let so many requests pass in a time, exactly over all workers, and answer the others with 429.'),
+  'grpc-web': grpcWebSchema.optional().describe('Let browsers call a gRPC service: gRPC-Web requests become gRPC, others pass.'),
+  'grpc-json': grpcJsonSchema
+    .optional()
+    .describe('Let clients of JSON call a gRPC service, as `google.api.http` in its descriptors says; gRPC requests pass.'),
 })
   .transform((o, context): FilterConfig => {
     const given = FILTER_KINDS.filter((kind) => o[kind] !== undefined)
@@ -233,6 +238,8 @@ interface FilterParts {
   redirect?: RedirectConfig | undefined
   respond?: RespondConfig | undefined
   'rate-limit'?: FilterConfig | undefined
+  'grpc-web'?: FilterConfig | undefined
+  'grpc-json'?: FilterConfig | undefined
 }
 
 function toFilter(o: FilterParts): FilterConfig {
@@ -240,7 +247,8 @@ function toFilter(o: FilterParts): FilterConfig {
   if (o.rewrite !== undefined) return o.rewrite
   if (o['strip-prefix'] !== undefined) return { kind: 'strip-prefix', prefix: o['strip-prefix'] }
   if (o.redirect !== undefined) return { kind: 'redirect', redirect: o.redirect }
-  if (o['rate-limit'] !== undefined) return o['rate-limit']
+  const whole = o['rate-limit'] ?? o['grpc-web'] ?? o['grpc-json']
+  if (whole !== undefined) return whole
   return { kind: 'respond', respond: o.respond! }
 }
 

@@ -84,13 +84,36 @@ const httpCheck = z.union(
   { error: `${CHECK_PATH_EXPECTED}, or { path, method, host, status, match }` },
 )
 
-const KINDS = 'http: /path (a request) or tcp: true (a connection)'
+const GRPC_EXPECTED = 'expected true, or { service: package.Service }; leave grpc out to check in another way'
+
+const grpcCheck = z.union(
+  [
+    z.literal(true).transform((): HealthCheckConfig => ({ kind: 'grpc', service: '', host: null })),
+    strict({
+      service: z
+        .string({ error: 'expected the name of a gRPC service, or "" for the server as a whole' })
+        .max(1000)
+        .default('')
+        .describe('What is asked for, as the server names it; empty: the server as a whole.'),
+      host: z
+        .union([hostField, z.null()], { error: HOST_FIELD_EXPECTED })
+        .prefault(null)
+        .describe('The `:authority` of the check; null: as for `http`.'),
+    }).transform((o): HealthCheckConfig => ({ kind: 'grpc', ...o })),
+  ],
+  { error: GRPC_EXPECTED },
+)
+
+const KINDS = 'http: /path (a request), tcp: true (a connection) or grpc: true (grpc.health.v1)'
 
 const DEFAULT_DOWN_INTERVAL_MS = 1000
 const DEFAULT_TIMEOUT_MS = 2000
 
 const checks = strict({
-  http: httpCheck.optional().describe('Check by an HTTP request: its path, or a map. One of `http` and `tcp` is needed.'),
+  http: httpCheck.optional().describe('Check by an HTTP request: its path, or a map. One of `http`, `tcp` and `grpc` is needed.'),
+  grpc: grpcCheck
+    .optional()
+    .describe('Check by `grpc.health.v1.Health/Check` over HTTP/2, which must answer SERVING: `true`, or the name of a service.'),
   tcp: z
     .literal(true, { error: 'expected true; leave tcp out to check in another way' })
     .optional()
@@ -110,10 +133,12 @@ const checks = strict({
     .default(false)
     .describe('Whether an endpoint that is new gets requests only once it has passed. false: at once, until it fails.'),
 }).transform((o, context): HealthConfig => {
-  const check: HealthCheckConfig = o.http ?? { kind: 'tcp' }
-  if (o.http !== undefined && o.tcp !== undefined) {
-    context.addIssue({ code: 'custom', path: ['tcp'], message: `found http and tcp; a health check is exactly one of ${KINDS}` })
-  } else if (o.http === undefined && o.tcp === undefined) {
+  const check: HealthCheckConfig = o.http ?? o.grpc ?? { kind: 'tcp' }
+  const given = (['http', 'grpc', 'tcp'] as const).filter((kind) => o[kind] !== undefined)
+  if (given.length > 1) {
+    const message = `found ${given.join(' and ')}; a health check is exactly one of ${KINDS}`
+    context.addIssue({ code: 'custom', path: [given.at(-1) as string], message })
+  } else if (given.length === 0) {
     context.addIssue({ code: 'custom', path: [], message: `does not say how to check; give exactly one of ${KINDS}` })
   }
   if (o.timeout !== undefined && o.timeout > o.interval) {
@@ -134,5 +159,5 @@ const checks = strict({
 
 /** The keys and what follows from them: docs/health.md. */
 export const healthSchema = z.union([checks, z.null()], {
-  error: 'expected a map such as { http: /healthz } or { tcp: true }, or null for off',
+  error: 'expected a map such as { http: /healthz }, { tcp: true } or { grpc: true }, or null for off',
 })

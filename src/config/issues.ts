@@ -2,7 +2,7 @@
 import type { z } from 'zod'
 import { FunctionMarker } from './module-source.ts'
 import type { ConfigPath } from './problem.ts'
-import { ALLOWED_KEYS } from './schema-kit.ts'
+import { ALLOWED_KEYS, protocolsWith } from './schema-kit.ts'
 import { didYouMean, suggest } from './suggest.ts'
 
 export interface RawIssue {
@@ -36,6 +36,11 @@ function addIssue(issue: ZodIssue, base: ConfigPath, context: Context, result: R
   const path = [...base, ...issue.path] as (string | number)[]
   if (issue.code === 'unrecognized_keys') {
     for (const key of issue.keys) result.push(unknownKey(path, key, issue.message, valueAt(context.raw, path)))
+  } else if (issue.code === 'invalid_union' && issue.discriminator !== undefined) {
+    const allowed = ('options' in issue ? (issue.options ?? []) : []).filter((option) => option !== undefined).map(String)
+    const value = valueAt(context.raw, path)
+    const near = typeof value === 'string' ? didYouMean(value, allowed) : ''
+    result.push({ path, part: 'value', message: withFound(path, `expected one of ${allowed.join(', ')}${near}`, context) })
   } else if (issue.code === 'invalid_union') {
     const branch = bestBranch(issue.errors)
     const slip = branch === null ? null : slipOf(branch, issue.message, valueAt(context.raw, path))
@@ -70,6 +75,11 @@ function unknownKey(parent: ConfigPath, key: string, message: string, map: unkno
   const isFree = (name: string) => !Object.hasOwn(present, name)
   const near = suggest(key, allowed.filter(isFree)) ?? suggest(key, allowed)
   const issue: RawIssue = { path: [...parent, key], part: 'key', message: `unknown key; ${ALLOWED_KEYS}${allowed.join(', ')}` }
+  const elsewhere = parent.length === 2 && parent[0] === 'listeners' ? protocolsWith(key) : []
+  if (elsewhere.length > 0) {
+    const what = String((present as { protocol?: unknown }).protocol ?? 'http')
+    return { ...issue, message: `belongs to listeners with protocol: ${elsewhere.join(' or ')}; this one has protocol: ${what}` }
+  }
   return near === null ? issue : { ...issue, message: `unknown key; did you mean "${near}"?`, meant: [...parent, near] }
 }
 

@@ -32,7 +32,9 @@ export function createJsonSchema(): JsonSchema {
 function withoutFunctions(value: unknown): unknown {
   if (Array.isArray(value)) return value.filter((item) => (item as JsonSchema | null)?.title !== 'Function').map(withoutFunctions)
   if (typeof value !== 'object' || value === null) return value
-  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, withoutFunctions(item)]))
+  // A union told apart by a key comes as oneOf; its options exclude each other either way.
+  const union = 'properties' in value ? 'oneOf' : 'anyOf'
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key === 'oneOf' ? union : key, withoutFunctions(item)]))
 }
 
 /** The text of docs/sluice.schema.json. Wherever a value may stand, `${...}` may stand too. */

@@ -1,8 +1,10 @@
 /** `listeners.<name>`: a bound address, its limits and what it believes of its clients. */
 import { z } from 'zod'
+import { proxyProtocolSchema } from './proxy-protocol-schema.ts'
 import { isToken } from './scalar.ts'
-import { addressRange, duration, integer, listenAddress, oneOrMany, size, strict, text } from './schema-kit.ts'
-import type { ListenerConfig } from './types.ts'
+import { addressRange, duration, integer, listenAddress, ofProtocol, oneOrMany, size, strict, text } from './schema-kit.ts'
+import { httpsRedirectSchema, listenerTlsSchema } from './tls-schema.ts'
+import type { HttpListenerConfig } from './types.ts'
 
 const VIA_EXPECTED = 'expected a name for the Via header made of letters, digits and -, or null for none'
 
@@ -60,14 +62,34 @@ const path = strict({
     .describe('`%2f` and `%5c` in a path, which services decode differently: `reject` the request (400) or `keep` them.'),
 })
 
-export const listenerSchema = strict({
+const http2 = strict({
+  maxConcurrentStreams: integer(1, 10_000)
+    .default(100)
+    .describe('Most requests one connection may have under way; further ones are refused.'),
+  streamWindow: size(1024, 2 ** 31 - 1)
+    .prefault('256KiB')
+    .describe('How much of one request body a client may send ahead of what was taken from it.'),
+  connectionWindow: size(65_535, 2 ** 31 - 1)
+    .prefault('1MiB')
+    .describe('The same over all requests of a connection.'),
+}).transform((o) => ({
+  maxConcurrentStreams: o.maxConcurrentStreams,
+  streamWindowBytes: o.streamWindow,
+  connectionWindowBytes: o.connectionWindow,
+}))
+
+export const httpListenerSchema = ofProtocol('http', {
   address: listenAddress.describe('Where to listen: `:8080` is every address, `127.0.0.1:8080` one, port 0 lets the system choose.'),
-  protocol: z.enum(['http']).default('http').describe('What is spoken here: HTTP/1.1.'),
+  // `optional` makes it what a listener is that does not say: the union looks for undefined, too.
+  protocol: z.literal('http').optional().default('http').describe('HTTP/1.1.'),
+  tls: listenerTlsSchema.default(null).describe('Speak TLS here (docs/tls.md); null: do not.'),
+  httpsRedirect: httpsRedirectSchema.default(null).describe('Send everybody who comes without TLS to https; `{}` does. null: serve them.'),
   trustedProxies: oneOrMany(addressRange, 'expected an address range or a list of them', 0)
     .prefault([])
     .describe(
       'Addresses and ranges of proxies in front whose `X-Forwarded-*`, `Forwarded` and `X-Request-Id` are believed. From anyone else they are replaced.',
     ),
+  proxyProtocol: proxyProtocolSchema,
   maxConnections: integer(1, 1_000_000).default(10_000).describe('Most open connections over all workers.'),
   maxConnectionsPerClient: integer(0, 1_000_000)
     .default(1024)
@@ -77,8 +99,9 @@ export const listenerSchema = strict({
   maxRequestsPerConnection: integer(0, 1_000_000_000)
     .default(0)
     .describe('Requests on one connection before it is closed politely; 0 is no limit.'),
+  http2: http2.nullable().prefault({}).describe('HTTP/2, for clients that begin with it (without TLS: prior knowledge); null refuses it.'),
   limits: limits.prefault({}).describe('How large requests may be.'),
   timeouts: timeouts.prefault({}).describe('How slow clients may be.'),
   headers: headers.prefault({}).describe('What happens to header fields.'),
   path: path.prefault({}).describe('How request paths are normalised before they are matched and forwarded.'),
-}).transform((o): Omit<ListenerConfig, 'name'> => o)
+}).transform((o): Omit<HttpListenerConfig, 'name'> => ({ ...o, protocol: 'http' }))

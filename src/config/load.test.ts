@@ -45,6 +45,7 @@ test('the smallest configuration gets every default', async () => {
     accessLog: { path: '-', format: 'json' },
     log: { level: 'info', format: 'json' },
     drainTimeoutMs: 30_000,
+    overload: null,
     listeners: {
       web: {
         name: 'web',
@@ -58,6 +59,10 @@ test('the smallest configuration gets every default', async () => {
         timeouts: { headMs: 10_000, bodyMs: 30_000, sendMs: 60_000, idleMs: 75_000 },
         headers: { underscore: 'drop', forwarded: 'x-forwarded', via: 'sluice', requestId: true },
         path: { mergeSlashes: true, escapedSlashes: 'reject' },
+        http2: { maxConcurrentStreams: 100, streamWindowBytes: 262_144, connectionWindowBytes: 1_048_576 },
+        tls: null,
+        httpsRedirect: null,
+        proxyProtocol: null,
       },
     },
     services: {},
@@ -74,9 +79,9 @@ test('a service and a route get every default', async () => {
     hostHeader: 'preserve',
     balance: { algorithm: 'round-robin' },
     pool: { idleTimeoutMs: 90_000, connectTimeoutMs: 1000, maxConnections: 1024, maxPending: 1024, pendingTimeoutMs: 1000 },
-    timeouts: { requestMs: 15_000, perTryMs: null, idleMs: 60_000 },
+    timeouts: { requestMs: 15_000, perTryMs: null, idleMs: 60_000, propagate: true },
     health: null,
-    ejection: { maxFails: 3, failTimeoutMs: 10_000 },
+    ejection: { maxFails: 3, failTimeoutMs: 10_000, outliers: null },
     retry: {
       attempts: 2,
       on: ['connect-failure', 'refused-stream', 'reset', 'timeout', '503'],
@@ -85,6 +90,12 @@ test('a service and a route get every default', async () => {
       replayBytes: 65_536,
     },
     breaker: null,
+    concurrency: null,
+    hedge: null,
+    fallback: null,
+    http2: null,
+    proxyProtocol: null,
+    tls: null,
   })
   assert.deepEqual(config.routes['r'], {
     name: 'r',
@@ -94,6 +105,21 @@ test('a service and a route get every default', async () => {
     destination: { kind: 'services', services: [{ service: 'a', weight: 1 }] },
     timeouts: { requestMs: null, perTryMs: null },
     maxBodyBytes: null,
+    importance: 'normal',
+    concurrency: null,
+    fallback: null,
+    webSocket: {
+      isRequired: false,
+      origins: null,
+      idleMs: 300_000,
+      pingMs: null,
+      maxLifetimeMs: null,
+      maxConnections: null,
+      maxConnectionsPerClient: null,
+      maxMessageBytes: null,
+      messagesPerSecond: null,
+    },
+    upgrades: [],
   })
 })
 
@@ -183,7 +209,9 @@ routes: { r: { match: { headers: { x: "\${ID}" } }, respond: { body: "\${N}" } }
   assert.equal(config.workers, 5)
   assert.equal(config.admin?.token, '12345678901234567890')
   assert.equal(config.listeners['web']!.address.port, 81)
-  assert.equal(config.listeners['web']!.headers.requestId, false)
+  const { web } = config.listeners
+  assert.ok(web?.protocol === 'http')
+  assert.equal(web.headers.requestId, false)
   assert.equal(config.services['a']!.ejection, null)
   assert.equal(config.services['a']!.timeouts.requestMs, 0)
   assert.deepEqual(config.routes['r']!.match.headers, [{ name: 'x', test: 'exact', value: 'false' }])

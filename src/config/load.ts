@@ -7,11 +7,14 @@ import { pathToFileURL } from 'node:url'
 import { assembleConfig } from './assemble.ts'
 import { checkConfig } from './check.ts'
 import type { ConfigContext } from './define.ts'
+import { completeDescriptors, readDescriptorFiles } from './descriptor-files.ts'
 import { describeIssues, type RawIssue } from './issues.ts'
 import { FunctionMarker, readModuleValue } from './module-source.ts'
 import { type ConfigPath, type ConfigProblem, formatPath, sortProblems } from './problem.ts'
 import { configSchema } from './schema.ts'
 import { createSubstitution, filePathOf } from './substitute.ts'
+import { completeTls, readTlsFiles, type TlsFiles } from './tls-files.ts'
+import type { TlsTexts } from './tls-types.ts'
 import type { GatewayConfig } from './types.ts'
 import { expressionsOf, offsetOfPath, parseYaml, pathKey, readYamlValue, type YamlSource } from './yaml-source.ts'
 
@@ -25,6 +28,8 @@ export interface LoadInput {
   env: Readonly<Record<string, string | undefined>>
   /** Reads a text file; rejects when it cannot. The path is absolute, or relative as `path` is. */
   readFile(path: string): Promise<string>
+  /** The same for a file that is no text. Left out: one cannot be read. */
+  readBytes?: ((path: string) => Promise<Uint8Array>) | undefined
   /** Imports a module by its file URL and returns its namespace. A caller that reloads makes the URL unique itself. */
   importModule(url: string): Promise<unknown>
   /** What `workers: auto` becomes. */
@@ -35,10 +40,12 @@ export type LoadResult =
   | {
       ok: true
       config: GatewayConfig
-      /** Everything that was read, for watching: the file itself first, then the files of `${file:...}`. */
+      /** Everything that was read, for watching: the file itself first, then the files of `${file:...}`, then those of TLS. */
       files: string[]
       /** The file URL of the module when the configuration holds functions to be looked up in it; null otherwise. */
       module: string | null
+      /** What stands in the files of TLS. */
+      tls: TlsTexts
     }
   | { ok: false; problems: ConfigProblem[]; files: string[] }
 
@@ -90,6 +97,7 @@ async function loadModule(input: LoadInput, files: string[]): Promise<LoadResult
   }
   const read = readModuleValue(exported)
   const outcome = evaluate(read.value, input.cpuCount, { retypable: new Map(), secret: new Set() })
+  const tls = await addTls(input, read.value, outcome, files)
   const issues = [...read.problems.map(({ path, message }): RawIssue => ({ path, part: 'value', message })), ...outcome.issues]
   if (issues.length > 0 || outcome.config === null) {
     return failure(
@@ -97,7 +105,7 @@ async function loadModule(input: LoadInput, files: string[]): Promise<LoadResult
       issues.map(({ path, message }) => ({ ...problemOfFile(input.path, message), path: formatPath(path) })),
     )
   }
-  return { ok: true, config: outcome.config, files, module: holdsFunction(read.value) ? url : null }
+  return { ok: true, config: outcome.config, files, module: holdsFunction(read.value) ? url : null, tls: tls.texts }
 }
 
 function holdsFunction(value: unknown): boolean {
@@ -128,11 +136,26 @@ async function loadText(input: LoadInput, files: string[]): Promise<LoadResult> 
   const problems = read.problems.map(({ offset, path, message }) => place(offset, path, message))
   if (read.tooMany) return failure(files, problems)
   const outcome = evaluate(read.value, input.cpuCount, read)
+  const tls = await addTls(input, read.value, outcome, files)
   for (const { path, part, message } of outcome.issues) {
     if (!read.unread.has(pathKey(path))) problems.push(place(offsetOfPath(source, path, part), path, message))
   }
   if (problems.length > 0 || outcome.config === null) return failure(files, problems)
-  return { ok: true, config: outcome.config, files, module: null }
+  return { ok: true, config: outcome.config, files, module: null, tls: tls.texts }
+}
+
+/** The files of TLS and of descriptors, with what is wrong in them; what they say goes into the configuration. */
+async function addTls(input: LoadInput, raw: unknown, outcome: Outcome, files: string[]): Promise<TlsFiles> {
+  const resolvePath = (path: string) => resolve(dirname(input.path), path)
+  const tls = await readTlsFiles(raw, { resolve: resolvePath, readFile: (path) => input.readFile(path), readFailure })
+  await readDescriptorFiles(raw, tls, { resolve: resolvePath, readBytes: input.readBytes ?? null, readFailure })
+  files.push(...tls.paths)
+  outcome.issues.push(...tls.issues)
+  if (outcome.config !== null && tls.issues.length === 0) {
+    completeTls(outcome.config, tls)
+    completeDescriptors(outcome.config, tls)
+  }
+  return tls
 }
 
 type FileTexts = Map<string, { text: string } | { failure: string }>
@@ -172,8 +195,13 @@ interface Origin {
   secret: ReadonlySet<string>
 }
 
+interface Outcome {
+  config: GatewayConfig | null
+  issues: RawIssue[]
+}
+
 /** From plain data to a configuration, or to all that is wrong with it. `raw` may be changed: texts become what they spell where text is wrong. */
-function evaluate(raw: unknown, cpuCount: number, origin: Origin): { config: GatewayConfig | null; issues: RawIssue[] } {
+function evaluate(raw: unknown, cpuCount: number, origin: Origin): Outcome {
   const isSecret = (path: ConfigPath) => origin.secret.has(pathKey(path))
   let result = configSchema.safeParse(raw)
   let issues = describeIssues(result.error?.issues ?? [], raw, isSecret)

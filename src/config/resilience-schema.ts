@@ -1,10 +1,11 @@
-/** `services.<name>.retry` and `.breaker`: what happens when a service fails. */
+/** `services.<name>.retry` and `.hedge`: what happens when a service fails. */
 import { z } from 'zod'
 import { RETRY_CONDITIONS } from '../retry/policy.ts'
 import { percentage } from './percentage.ts'
-import { integer, positiveDuration, size, strict } from './schema-kit.ts'
+import { type Parsed, parseDuration } from './scalar.ts'
+import { integer, positiveDuration, size, strict, text } from './schema-kit.ts'
 import { suggest } from './suggest.ts'
-import type { BreakerConfig, RetryConfig } from './types.ts'
+import type { HedgeConfig, RetryConfig } from './types.ts'
 
 const CONDITION_EXPECTED = `expected a status from 400 to 599, or one of ${RETRY_CONDITIONS.join(', ')}`
 
@@ -52,30 +53,36 @@ export const retrySchema = strict({
   }),
 )
 
-export const breakerSchema = strict({
-  errorRate: percentage(1, 100).prefault('50%').describe('Opens when this share of the requests in the window failed.'),
-  minRequests: integer(1, 1_000_000).default(20).describe('Below this many requests in the window it never opens.'),
-  window: positiveDuration.prefault('10s').describe('The time over which requests are counted.'),
-  openFor: positiveDuration.prefault('5s').describe('How long it stays open at first; each failed trial doubles it.'),
-  maxOpenFor: positiveDuration.prefault('5m').describe('The longest it stays open.'),
-  probes: integer(1, 32)
-    .default(1)
-    .describe('Requests that are let through to try the service, over all workers; when all succeed, it closes.'),
-  slowCall: positiveDuration.nullable().prefault(null).describe('A request that takes longer counts as slow; null: none does.'),
-  slowRate: percentage(1, 100).prefault('100%').describe('Opens when this share of the requests was slow.'),
+const AFTER_EXPECTED = 'expected a quantile from p50 to p99.9 such as p95, or a duration such as 50ms'
+
+function parseAfter(value: string): Parsed<HedgeConfig['after']> {
+  const quantile = /^p(\d\d(?:\.\d+)?)$/.exec(value)
+  if (quantile !== null) {
+    const percent = Number(quantile[1])
+    return percent >= 50 && percent <= 99.9 ? { value: { quantile: percent / 100 } } : { problem: AFTER_EXPECTED }
+  }
+  const duration = parseDuration(value)
+  return 'value' in duration && duration.value > 0 ? { value: { delayMs: duration.value } } : { problem: AFTER_EXPECTED }
+}
+
+export const hedgeSchema = strict({
+  after: text(AFTER_EXPECTED, parseAfter, { examples: ['p95', '50ms'] })
+    .prefault('p95')
+    .describe(
+      'When the second request is sent: when the first one takes longer than this share of the recent ones, or after a fixed time.',
+    ),
+  budget: percentage(0, 100).prefault('5%').describe('Second requests may be this share of the requests, over all workers.'),
+  minDelay: positiveDuration.prefault('1ms').describe('The least delay taken from a quantile.'),
+  maxDelay: positiveDuration.prefault('2s').describe('The longest delay taken from a quantile.'),
+  minSamples: integer(1, 1_000_000)
+    .default(100)
+    .describe('Answers needed within 30 s before a quantile means anything; until then no second request is sent.'),
 }).transform(
-  (o): BreakerConfig => ({
-    windowMs: o.window,
-    minRequests: o.minRequests,
-    errorRateRatio: o.errorRate,
-    slowCallMs: o.slowCall,
-    slowRateRatio: o.slowRate,
-    openForMs: o.openFor,
-    maxOpenForMs: Math.max(o.openFor, o.maxOpenFor),
-    probes: o.probes,
-    probeTimeoutMs: PROBE_TIMEOUT_MS,
+  (o): HedgeConfig => ({
+    after: o.after,
+    budgetRatio: o.budget,
+    minDelayMs: o.minDelay,
+    maxDelayMs: Math.max(o.minDelay, o.maxDelay),
+    minSamples: o.minSamples,
   }),
 )
-
-/** A probe whose result never comes gives its place to another. */
-const PROBE_TIMEOUT_MS = 15_000

@@ -1,6 +1,9 @@
 /** `routes.<name>`: what a request must look like, what happens to it on the way, and where it goes. */
 import { z } from 'zod'
+import { fallbackSchema } from './fallback-schema.ts'
 import { filterList, redirectSchema, respondSchema, type WrittenFilter } from './filter-schema.ts'
+import { GRPC_CONTENT_TYPE, grpcMatch, pathOfCalls } from './grpc-match-schema.ts'
+import { concurrencySchema, importanceSchema } from './overload-schema.ts'
 import { PATH_EXPECTED, PREFIX_EXPECTED, parsePath, parsePrefix } from './path.ts'
 import { HOST_EXPECTED, isToken, METHOD_EXPECTED, parseHostPattern, parseMethod } from './scalar.ts'
 import {
@@ -9,6 +12,7 @@ import {
   headerName,
   integer,
   oneOrMany,
+  orNull,
   pattern,
   positiveDuration,
   size,
@@ -17,6 +21,7 @@ import {
   uniqueKeys,
 } from './schema-kit.ts'
 import type { DestinationConfig, MatchConfig, PathMatchConfig, RouteConfig, ValueMatchConfig } from './types.ts'
+import { upgradeToken, webSocketSchema } from './websocket-schema.ts'
 
 /** A route as written, before policies are expanded. `destination` is null when there is none or more than one: check.ts says so. */
 export type WrittenRoute = Omit<RouteConfig, 'name' | 'filters' | 'destination'> & {
@@ -65,6 +70,7 @@ export const matchSchema = strict({
     .optional()
     .describe('Whole segments the path starts with: `/users` takes `/users` and `/users/7`, never `/usersX`.'),
   regex: pattern.optional().describe('A pattern looked for in the path; anchor it with `^` and `$`.'),
+  grpc: grpcMatch.optional().describe('gRPC calls to this service, instead of a path. Other requests with that path do not match.'),
   methods: oneOrMany(text(METHOD_EXPECTED, parseMethod), `${METHOD_EXPECTED}, or a list of them`)
     .optional()
     .describe('Request methods. Without it: any.'),
@@ -79,7 +85,9 @@ export const matchSchema = strict({
   if (o.path !== undefined) path = o.path
   else if (o.prefix !== undefined) path = { kind: 'prefix', prefix: o.prefix }
   else if (o.regex !== undefined) path = { kind: 'regex', pattern: o.regex }
-  const { host = null, methods = null, headers, query, cookies, clientIp = null } = o
+  else if (o.grpc !== undefined) path = pathOfCalls(o.grpc)
+  const { host = null, methods = o.grpc === undefined ? null : ['POST'], query, cookies, clientIp = null } = o
+  const headers = o.grpc === undefined ? o.headers : [GRPC_CONTENT_TYPE, ...o.headers]
   return { hosts: unique(host), path, methods: unique(methods), headers, query, cookies, clientIp: unique(clientIp) }
 })
 
@@ -128,6 +136,22 @@ export const routeSchema = strict({
   redirect: redirectSchema.optional().describe('A redirect: a URL, or the parts that change.'),
   timeouts: timeouts.prefault({}).describe('Timeouts of this route instead of those of the service.'),
   limits: limits.prefault({}).describe('Limits of this route instead of those of the listener.'),
+  importance: importanceSchema.describe(
+    'Under overload `background` is refused first, then `low`, `normal`, and `core` last; whoever waits for a place gets it in the other order.',
+  ),
+  concurrency: concurrencySchema.describe(
+    'How many requests of this route run at the same time, beside what the service says. null is off.',
+  ),
+  websocket: webSocketSchema
+    .prefault(true)
+    .describe('Whether requests may become WebSockets: `true`, `false` (403), `only` (everything else: 426), or settings.'),
+  upgrades: z
+    .array(upgradeToken)
+    .default([])
+    .describe('Other protocols a request may change to (`Upgrade`), which then pass as they are. Requests for others go on as plain HTTP.'),
+  fallback: orNull(fallbackSchema)
+    .default(null)
+    .describe('What is answered instead of an error, before what the service says about it; null: as the service says.'),
 })
   .transform((o): WrittenRoute => {
     let destination: DestinationConfig | null = null
@@ -141,6 +165,11 @@ export const routeSchema = strict({
       destination,
       timeouts: o.timeouts,
       maxBodyBytes: o.limits.body,
+      importance: o.importance,
+      concurrency: o.concurrency,
+      fallback: o.fallback,
+      webSocket: o.websocket,
+      upgrades: o.upgrades,
     }
   })
   .meta({ oneOf: [{ required: ['to'] }, { required: ['respond'] }, { required: ['redirect'] }] })
@@ -149,4 +178,4 @@ export const routeSchema = strict({
 export const DESTINATION_KEYS = ['to', 'respond', 'redirect'] as const
 
 /** The keys of which a match may have at most one. */
-export const PATH_KEYS = ['path', 'prefix', 'regex'] as const
+export const PATH_KEYS = ['path', 'prefix', 'regex', 'grpc'] as const

@@ -53,6 +53,22 @@ export function strict<S extends z.core.$ZodLooseShape>(shape: S) {
   })
 }
 
+const KEYS_BY_PROTOCOL = new Map<string, readonly string[]>()
+
+/** As `strict`, for the settings of a listener: a key that another protocol has is said to belong to it. */
+export function ofProtocol<S extends z.core.$ZodLooseShape>(protocol: string, shape: S) {
+  KEYS_BY_PROTOCOL.set(protocol, Object.keys(shape))
+  const keys = ALLOWED_KEYS + Object.keys(shape).join(', ')
+  return z.strictObject(shape, {
+    error: (issue) => (issue.code === 'unrecognized_keys' ? keys : undefined),
+  })
+}
+
+/** The protocols whose listeners have this key. */
+export function protocolsWith(key: string): string[] {
+  return [...KEYS_BY_PROTOCOL].filter(([, keys]) => keys.includes(key)).map(([protocol]) => protocol)
+}
+
 /** A map of keys, or null for off. */
 export function orNull<T extends z.ZodType>(map: T) {
   return z.union([map, z.null()], { error: 'expected a map of keys and values, or null for off' })

@@ -5,7 +5,8 @@
 import { z } from 'zod'
 import { ACCESS_LOG_FIELDS } from '../observe/access-log.ts'
 import { filterList } from './filter-schema.ts'
-import { listenerSchema } from './listener-schema.ts'
+import { listenerSchema } from './listeners-schema.ts'
+import { overloadSchema } from './overload-schema.ts'
 import { routeSchema } from './route-schema.ts'
 import type { Parsed } from './scalar.ts'
 import { duration, integer, listenAddress, name, orNull, strict, text } from './schema-kit.ts'
@@ -80,6 +81,9 @@ export const configSchema = strict({
   accessLog: orNull(accessLog).prefault({}).describe('One line for each request. null turns it off.'),
   log: log.prefault({}).describe('The log of the program itself.'),
   drainTimeout: duration.prefault('30s').describe('How long a shutdown or a removed listener waits for running requests. 0 does not wait.'),
+  overload: overloadSchema.describe(
+    'When a worker is overloaded, requests are refused (503), those of the least important routes first (docs/overload.md). null is off.',
+  ),
   listeners: z
     .record(name, listenerSchema, { error: LISTENERS_EXPECTED })
     .refine((listeners) => Object.keys(listeners).length > 0, { error: LISTENERS_EXPECTED })

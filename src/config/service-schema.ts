@@ -1,11 +1,17 @@
 /** `services.<name>`: a named set of endpoints and how requests reach them. */
 import { z } from 'zod'
 import { balance } from './balance-schema.ts'
+import { breakerSchema } from './breaker-schema.ts'
+import { ejectionSchema } from './ejection-schema.ts'
+import { fallbackSchema } from './fallback-schema.ts'
 import { healthSchema } from './health-schema.ts'
-import { breakerSchema, retrySchema } from './resilience-schema.ts'
+import { HTTP2_SERVICE_DEFAULTS, http2ServiceSchema, serviceProtocol } from './http2-schema.ts'
+import { concurrencySchema } from './overload-schema.ts'
+import { hedgeSchema, retrySchema } from './resilience-schema.ts'
 import { ENDPOINT_EXPECTED, isHostName, type Parsed, parseEndpointAddress, parseHeaderValue } from './scalar.ts'
 import { duration, integer, orNull, positiveDuration, strict, text } from './schema-kit.ts'
 import { suggest } from './suggest.ts'
+import { serviceTlsSchema } from './tls-schema.ts'
 import type { EndpointConfig, ServiceConfig } from './types.ts'
 
 const endpointAddress = text(ENDPOINT_EXPECTED, parseEndpointAddress, {
@@ -77,19 +83,33 @@ const timeouts = strict({
   idle: duration
     .prefault('60s')
     .describe('Longest pause between two pieces of a response body. Beyond it the response is broken off. 0 is no limit.'),
-}).transform((o) => ({ requestMs: o.request, perTryMs: o.perTry, idleMs: o.idle }))
-
-const ejection = strict({
-  maxFails: integer(1, 1_000_000).default(3).describe('Failures within `failTimeout` that put an endpoint aside.'),
-  failTimeout: positiveDuration.prefault('10s').describe('The time in which failures are counted, and how long the endpoint is put aside.'),
-}).transform((o) => ({ maxFails: o.maxFails, failTimeoutMs: o.failTimeout }))
+  propagate: z
+    .boolean()
+    .default(true)
+    .describe(
+      'Tell endpoints how many milliseconds are left for their answer, in `X-Sluice-Timeout`. One that comes with a request shortens the time it gets.',
+    ),
+}).transform((o) => ({ requestMs: o.request, perTryMs: o.perTry, idleMs: o.idle, propagate: o.propagate }))
 
 export const serviceSchema = strict({
   endpoints: z
     .array(endpoint, { error: 'expected a list of endpoints such as ["127.0.0.1:9001"]' })
     .min(1, { error: 'expected at least one endpoint' })
     .describe('The addresses of the service: `host:port`, or an object with weight and tags.'),
-  protocol: z.enum(['http1']).default('http1').describe('What the endpoints speak: HTTP/1.1.'),
+  protocol: serviceProtocol
+    .default('http1')
+    .describe('What the endpoints speak: HTTP/1.1, HTTP/2 (without TLS: prior knowledge, with it: ALPN `h2`), or gRPC over HTTP/2.'),
+  http2: http2ServiceSchema.default(null).describe('HTTP/2 with the endpoints, when `protocol` is http2 or grpc; null: the usual values.'),
+  tls: serviceTlsSchema
+    .default(null)
+    .describe('Speak TLS to the endpoints (docs/tls.md); `{}` is enough where the certificates are public. null: do not.'),
+  proxyProtocol: z
+    .enum(['v1', 'v2'])
+    .nullable()
+    .default(null)
+    .describe(
+      'Connections of TCP listeners begin with a PROXY protocol header of this version, which names the client; null is off. Not with `tls`.',
+    ),
   hostHeader: text(HOST_HEADER_EXPECTED, parseHostHeader)
     .prefault('preserve')
     .describe('The `Host` the service sees: `preserve` (the one of the client), `endpoint` (the address of the endpoint), or a host name.'),
@@ -99,11 +119,39 @@ export const serviceSchema = strict({
   health: healthSchema
     .default(null)
     .describe('The gateway checks the endpoints itself, and requests go only to those that pass (docs/health.md); null is off.'),
-  ejection: orNull(ejection).prefault({}).describe('Endpoints that fail are put aside for a while; null is off.'),
+  ejection: orNull(ejectionSchema)
+    .prefault({})
+    .describe('Endpoints that fail, or are worse than the others, are put aside for a while (docs/health.md); null is off.'),
   retry: orNull(retrySchema)
     .prefault({})
     .describe('Requests that failed and may be repeated are sent again, to another endpoint; null is off.'),
   breaker: orNull(breakerSchema)
     .default(null)
-    .describe('When too many requests fail, the service gets none for a while (503), then a few to try it; null is off.'),
-}).transform((o): Omit<ServiceConfig, 'name'> => o)
+    .describe(
+      'When too many requests fail, the service (or the endpoint) gets none for a while, then a few to try it (docs/health.md); null is off.',
+    ),
+  concurrency: concurrencySchema.describe(
+    'How many requests the service has at the same time; more wait, then are refused (docs/overload.md). null is off.',
+  ),
+  hedge: orNull(hedgeSchema)
+    .default(null)
+    .describe('A request that takes long is sent to a second endpoint too, and the first good answer counts; null is off.'),
+  fallback: orNull(fallbackSchema)
+    .default(null)
+    .describe(
+      'What is answered instead of an error when the service cannot: a fixed response, or the answer of another service; null is off.',
+    ),
+}).transform((o, context): Omit<ServiceConfig, 'name'> => {
+  if (o.proxyProtocol !== null && o.tls !== null) {
+    const message = 'found proxyProtocol and tls; a service has at most one of them'
+    context.addIssue({ code: 'custom', path: ['proxyProtocol'], message, params: { key: true } })
+  }
+  if (o.protocol === 'http1') {
+    if (o.http2 !== null) {
+      const message = 'found http2 although the protocol is http1; set protocol to http2 or grpc, or leave it out'
+      context.addIssue({ code: 'custom', path: ['http2'], message, params: { key: true } })
+    }
+    return { ...o, http2: null }
+  }
+  return { ...o, http2: o.http2 ?? HTTP2_SERVICE_DEFAULTS }
+})

@@ -5,6 +5,16 @@
  * Units are in the names. `Options` (what a user writes) live in schema.ts; these are the `Config` side.
  */
 
+import type { Priority } from '../limit/priority.ts'
+import type { ForwardListenerConfig } from './forward-types.ts'
+import type { BreakerConfig, EjectionConfig } from './resilience-types.ts'
+import type { ProxyProtocolConfig, TcpListenerConfig } from './tcp-types.ts'
+import type { ListenerTlsConfig, ServiceTlsConfig } from './tls-types.ts'
+import type { UdpListenerConfig } from './udp-types.ts'
+
+export type * from './resilience-types.ts'
+export type { TcpListenerConfig } from './tcp-types.ts'
+
 /** Where a function in a `sluice.config.ts` stands, as a path from the default export: workers import the file and look it up. */
 export interface FunctionRef {
   kind: 'function'
@@ -27,6 +37,8 @@ export interface GatewayConfig {
   log: { level: 'debug' | 'info' | 'warn' | 'error' | 'silent'; format: 'json' | 'text' }
   /** How long a shutdown or a removed listener may take to finish what runs. Default 30 s. */
   drainTimeoutMs: number
+  /** Load shedding; null is off. */
+  overload: OverloadConfig | null
   listeners: Record<string, ListenerConfig>
   services: Record<string, ServiceConfig>
   routes: Record<string, RouteConfig>
@@ -45,16 +57,35 @@ export interface AccessLogConfig {
   format: string
 }
 
-export interface ListenerConfig {
+/** What is spoken on a bound address decides which settings there are. A new protocol is one more member. */
+export type ListenerConfig = HttpListenerConfig | TcpListenerConfig | UdpListenerConfig | ForwardListenerConfig
+
+export interface Http2ListenerConfig {
+  /** Requests that one connection may have under way. */
+  maxConcurrentStreams: number
+  /** Bytes of request body that may be on the way or unread, for one request and for all of a connection. */
+  streamWindowBytes: number
+  connectionWindowBytes: number
+}
+
+export interface HttpListenerConfig {
   name: string
   address: AddressConfig
   protocol: 'http'
+  /** null: without TLS. */
+  tls: ListenerTlsConfig | null
+  /** What came without TLS is answered with a redirect to https; null: it is served. */
+  httpsRedirect: { port: number; status: 301 | 302 | 307 | 308 } | null
   /** Addresses (CIDR or single) whose X-Forwarded-*, Forwarded and X-Request-Id are believed. */
   trustedProxies: string[]
+  /** PROXY protocol expected from these ranges, and from nobody else; null is off. */
+  proxyProtocol: ProxyProtocolConfig | null
   maxConnections: number
   maxConnectionsPerClient: number
   /** Requests on one connection before it is closed politely. */
   maxRequestsPerConnection: number
+  /** null: HTTP/2 is not spoken here. */
+  http2: Http2ListenerConfig | null
   limits: {
     headBytes: number
     headers: number
@@ -100,10 +131,32 @@ export interface EndpointConfig {
   tags: Record<string, string>
 }
 
+export type ServiceProtocol = 'http1' | 'http2' | 'grpc'
+
+/** HTTP/2 towards endpoints. */
+export interface Http2ServiceConfig {
+  /** Bytes of response body that may be on the way or unread, for one response and for all of a connection. */
+  streamWindowBytes: number
+  connectionWindowBytes: number
+  /** Requests that one connection may have under way. */
+  maxStreams: number
+  /** Connections of one worker to one endpoint that requests are spread over. */
+  connections: number
+  /** 0 is off. */
+  pingMs: number
+}
+
 export interface ServiceConfig {
   name: string
   endpoints: EndpointConfig[]
-  protocol: 'http1'
+  /** `grpc` is HTTP/2 with what gRPC needs beyond it. */
+  protocol: ServiceProtocol
+  /** null exactly when the protocol is `http1`. */
+  http2: Http2ServiceConfig | null
+  /** null: without TLS. */
+  tls: ServiceTlsConfig | null
+  /** The version of the PROXY header that connections of TCP listeners begin with; null: none. */
+  proxyProtocol: 'v1' | 'v2' | null
   /** What goes upstream as Host: `preserve` (the client's), `endpoint` (its address), or a literal. */
   hostHeader: string
   balance: BalanceConfig
@@ -112,15 +165,27 @@ export interface ServiceConfig {
    * `request`: to the response head, all attempts together; 0 is off. `idle`: longest pause between two pieces of a response
    * body, so that streams and long downloads live as long as they move; 0 is off.
    */
-  timeouts: { requestMs: number; perTryMs: number | null; idleMs: number }
+  timeouts: {
+    requestMs: number
+    perTryMs: number | null
+    idleMs: number
+    /** Endpoints are told how long they have, in X-Sluice-Timeout. */
+    propagate: boolean
+  }
   /** Active checks; null is off. */
   health: HealthConfig | null
   /** Passive failure counting; null is off. */
-  ejection: { maxFails: number; failTimeoutMs: number } | null
+  ejection: EjectionConfig | null
   /** Repeating what failed and may be repeated; null is off. */
   retry: RetryConfig | null
   /** null is off. */
   breaker: BreakerConfig | null
+  /** null: no limit. */
+  concurrency: ConcurrencyLimitConfig | null
+  /** Backup requests; null is off. */
+  hedge: HedgeConfig | null
+  /** What is answered instead when the service cannot; null: the error. */
+  fallback: FallbackConfig | null
 }
 
 export interface RetryConfig {
@@ -135,18 +200,42 @@ export interface RetryConfig {
   replayBytes: number
 }
 
-/** As breaker/circuit-breaker.ts has it. */
-export interface BreakerConfig {
-  windowMs: number
-  minRequests: number
-  errorRateRatio: number
-  slowCallMs: number | null
-  slowRateRatio: number
-  openForMs: number
-  maxOpenForMs: number
-  probes: number
-  probeTimeoutMs: number
+/** Requests at the same time, over all workers. */
+export interface ConcurrencyLimitConfig {
+  max: number
+  /** Over all workers; divided evenly among them, at least one each. */
+  maxQueued: number
+  maxWaitMs: number
+  adaptive: { kind: 'gradient'; min: number } | { kind: 'bbr'; maxLoopDelayMs: number } | null
 }
+
+/** As limit/load-shedder.ts has it. */
+export interface OverloadConfig {
+  loopDelayMs: number | null
+  memoryRatio: number | null
+}
+
+/** As retry/hedge.ts has it. */
+export interface HedgeConfig {
+  after: { delayMs: number } | { quantile: number }
+  budgetRatio: number
+  minDelayMs: number
+  maxDelayMs: number
+  minSamples: number
+}
+
+export interface FallbackConfig {
+  on: FallbackCause[]
+  /** Statuses of the service that are replaced as well. */
+  statuses: StatusRange[]
+  /** Exactly one of both is set. */
+  respond: RespondConfig | null
+  /** The name of another service. */
+  to: string | null
+}
+
+/** Why a service gave no answer of its own. `failure`: no connection, or it broke off, or what came was no HTTP. */
+export type FallbackCause = 'breaker-open' | 'overloaded' | 'timeout' | 'no-endpoint' | 'failure' | 'rate-limited'
 
 export interface HealthConfig {
   check: HealthCheckConfig
@@ -176,6 +265,8 @@ export type HealthCheckConfig =
       match: { test: 'contains'; text: string } | { test: 'regex'; pattern: string } | null
     }
   | { kind: 'tcp' }
+  /** grpc.health.v1. `service`: what is asked for; '' is the server as a whole. */
+  | { kind: 'grpc'; service: string; host: string | null }
 
 /** Both ends belong to it. */
 export interface StatusRange {
@@ -278,6 +369,31 @@ export interface RouteConfig {
   timeouts: { requestMs: number | null; perTryMs: number | null }
   /** Largest request body; null: the listener's limit. */
   maxBodyBytes: number | null
+  /** What is refused first under overload. */
+  importance: Priority
+  /** Beside that of the service; null: no limit. */
+  concurrency: ConcurrencyLimitConfig | null
+  /** Goes before that of the service; null: the service's. */
+  fallback: FallbackConfig | null
+  /** null: requests for a WebSocket are refused. */
+  webSocket: WebSocketConfig | null
+  /** Other protocols that may take over a connection, lower case. */
+  upgrades: string[]
+}
+
+export interface WebSocketConfig {
+  /** Everything else is refused. */
+  isRequired: boolean
+  /** null: any, and none. */
+  origins: string[] | null
+  idleMs: number
+  pingMs: number | null
+  maxLifetimeMs: number | null
+  /** Over all workers. */
+  maxConnections: number | null
+  maxConnectionsPerClient: number | null
+  maxMessageBytes: number | null
+  messagesPerSecond: number | null
 }
 
 export type DestinationConfig =
@@ -322,12 +438,29 @@ export interface RateLimitFilterConfig {
   maxKeys: number
 }
 
+export interface GrpcJsonFilterConfig {
+  kind: 'grpc-json'
+  /** Absolute path of a FileDescriptorSet. */
+  descriptors: string
+  /** A digest of that file. */
+  revision: string
+  /** Full names; null: all in the descriptors. */
+  services: string[] | null
+  ignoreUnknown: boolean
+  emitDefaults: boolean
+  maxMessageBytes: number
+  /** Where the OpenAPI document is; null: nowhere. */
+  openapi: string | null
+}
+
 export type FilterConfig =
   | { kind: 'headers'; request: HeaderEditConfig; response: HeaderEditConfig }
   | { kind: 'rewrite'; from: string; to: string }
   | { kind: 'rewrite-prefix'; prefix: string; to: string }
   | { kind: 'strip-prefix'; prefix: string }
   | RateLimitFilterConfig
+  | { kind: 'grpc-web' }
+  | GrpcJsonFilterConfig
   | { kind: 'redirect'; redirect: RedirectConfig }
   | { kind: 'respond'; respond: RespondConfig }
   | { kind: 'custom'; ref: FunctionRef }

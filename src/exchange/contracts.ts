@@ -43,6 +43,8 @@ export interface DownstreamEvents {
   onRequestError(x: Exchange, code: ErrorCode, detail: string): void
   /** The client is gone. */
   onClosed(x: Exchange): void
+  /** The listener shuts down: what has no end of its own is to find one. */
+  onShutdown(x: Exchange): void
 }
 
 /** A connection to an endpoint as an attempt sees it. */

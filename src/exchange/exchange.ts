@@ -3,16 +3,18 @@ import { Timed } from '../base/timers.ts'
 import { isFieldValue, isToken } from '../codec/chars.ts'
 import { HEADER_HOST } from '../codec/header-id.ts'
 import { type RequestHead, ResponseHead } from '../codec/http1/head.ts'
-import type { ListenerConfig } from '../config/types.ts'
+import type { FallbackCause, HttpListenerConfig } from '../config/types.ts'
 import type { Endpoint } from '../service/endpoint.ts'
 import type { PickContext } from '../service/picker.ts'
 import type { DownstreamStream, UpstreamConnection } from './contracts.ts'
 import type { Filter } from './filter.ts'
+import type { GrpcCall } from './grpc-call.ts'
+import type { BodyTransform } from './transform.ts'
 
 /** What the exchange knows of where it came in. One per listener. */
 export interface ListenerContext {
   readonly name: string
-  readonly config: ListenerConfig
+  readonly config: HttpListenerConfig
   /** The port clients reach, for X-Forwarded-Port. */
   readonly port: number
 }
@@ -23,6 +25,8 @@ export interface ClientContext {
   lines: string
   linesFor: ListenerContext | null
   linesMinor: number
+  /** The verified subject of its certificate; '' when it has shown none. */
+  readonly clientSubject: string
 }
 
 /** What the exchange knows of its route; the rest belongs to the layers above. */
@@ -32,9 +36,25 @@ export interface RouteContext {
   readonly filters: readonly Filter[] | null
 }
 
+/** What the exchange knows of its other protocol, once it is spoken. */
+export interface TunnelContext {
+  readonly idleMs: number
+  onRequest(bytes: Uint8Array, start: number, end: number): boolean
+  onResponse(bytes: Uint8Array, start: number, end: number): number
+  afterResponse(): void
+  goAway(): void
+  release(): void
+}
+
 /** What the exchange knows of the service it goes to. */
 export interface ServiceContext {
   readonly service: { readonly name: string }
+}
+
+/** Places under concurrency limits, linked: the newest stands for all. */
+export interface HeldPlace {
+  /** Gives all of them back, or stops waiting for them. */
+  leave(nowMs: number): void
 }
 
 /** A response the gateway makes itself. */
@@ -59,7 +79,7 @@ export class Exchange extends Timed implements PickContext {
   readonly client: ClientContext
   /** Address of the client: `remoteAddress`, or what a trusted proxy says it is. */
   clientIp: string
-  scheme: 'http' | 'https' = 'http'
+  scheme: 'http' | 'https'
   isTrusted = false
   method: string
   /** Lower case, without port. */
@@ -83,6 +103,22 @@ export class Exchange extends Timed implements PickContext {
   /** The Host sent upstream when a filter chose one. */
   upstreamHost: string | null = null
   attempt: Attempt | null = null
+  /** A second attempt under way at the same time; null nearly always. */
+  backup: Attempt | null = null
+  /** The protocol both sides change to, lower case, when the endpoint agrees; '' nearly always. */
+  upgrade = ''
+  /** They have changed: bodies are the bytes of that protocol. */
+  tunnel: TunnelContext | null = null
+  /** Set when this is a gRPC call; null nearly always. */
+  grpc: GrpcCall | null = null
+  /** What bodies go through on their way (see `transformRequest`); null nearly always. */
+  requestTransform: BodyTransform | null = null
+  responseTransform: BodyTransform | null = null
+  /** A filter has translated the request: this puts an answer of ours into the form its client reads. null nearly always. */
+  localForm: ((x: Exchange, local: LocalResponse) => LocalResponse) | null = null
+  hedgeWait: Timed | null = null
+  /** Places it has or waits for under concurrency limits; null when there are no limits. */
+  places: HeldPlace | null = null
   /** Attempts made, those included that replace a connection which had died unused. */
   attempts = 0
   /** Attempts that count: as the retry policy sees them. */
@@ -108,6 +144,12 @@ export class Exchange extends Timed implements PickContext {
   rejectionDetail = ''
   /** More fields for an error of ours: name, value, name, value ... */
   errorHeaders: string[] | null = null
+  /** Why something else was answered than the service would have; null: it was not. */
+  fallbackCause: FallbackCause | 'status' | null = null
+  /** When whoever sent this stops waiting for its response, as it told us; 0: it did not. */
+  callersDeadlineMs = 0
+  /** That deadline is for the whole response, not only for its head. */
+  isDeadlineTotal = false
   /** For a Retry-After on an error of ours; 0: none of its own. */
   retryAfterMs = 0
   nowMs: number
@@ -169,6 +211,7 @@ export class Exchange extends Timed implements PickContext {
     this.request = request
     this.client = client
     this.clientIp = client.remoteAddress
+    this.scheme = listener.config.tls === null ? 'http' : 'https'
     this.method = request.method
     this.startedMs = nowMs
     this.nowMs = nowMs
@@ -249,7 +292,10 @@ export class Attempt extends Timed {
   connection: UpstreamConnection | null = null
   /** Any byte of the request may have reached the endpoint. */
   sent = false
-  /** The request goes out on a connection that has already served another one. */
+  /**
+   * The request goes out on a connection that has already served another one, and may have died since. HTTP/2: also, the connection was
+   * going away when the request reached it.
+   */
   reused = false
   /** Some of the request's body has been given to the connection: it cannot be repeated. */
   bodyStarted = false
@@ -260,6 +306,8 @@ export class Attempt extends Timed {
   headMs = -1
   /** Of the response; 0 while there is none. */
   status = 0
+  /** Of a gRPC call that has ended; -1: it has not, or is none. */
+  grpcStatus = -1
   /** Of the service's breaker; 0: none. */
   breakerToken = 0
   /** Has a place in the retry budget. */

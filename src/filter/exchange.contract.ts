@@ -5,7 +5,7 @@ import type { ErrorCode } from '../base/error.ts'
 import { TimerWheel } from '../base/timers.ts'
 import type { WireBuffer } from '../base/wire.ts'
 import { parseRequestHead, parseResponseHead, RequestHead, ResponseHead } from '../codec/http1/head.ts'
-import type { ListenerConfig } from '../config/types.ts'
+import type { HttpListenerConfig } from '../config/types.ts'
 import type { DownstreamStream, UpstreamConnection } from '../exchange/contracts.ts'
 import { type Attempt, Exchange, type ListenerContext } from '../exchange/exchange.ts'
 import type { Filter } from '../exchange/filter.ts'
@@ -15,14 +15,18 @@ import type { CompiledRoute, ProxyContext } from '../proxy/runtime.ts'
 
 const LIMITS = { headBytes: 61_440, headers: 100, uriBytes: 8192, bodyBytes: 10_000_000 }
 
-export const LISTENER_CONFIG: ListenerConfig = {
+export const LISTENER_CONFIG: HttpListenerConfig = {
   name: 'web',
   address: { host: '127.0.0.1', port: 8080 },
   protocol: 'http',
+  tls: null,
+  httpsRedirect: null,
   trustedProxies: [],
+  proxyProtocol: null,
   maxConnections: 100,
   maxConnectionsPerClient: 100,
   maxRequestsPerConnection: 0,
+  http2: null,
   limits: LIMITS,
   timeouts: { headMs: 1000, bodyMs: 1000, sendMs: 1000, idleMs: 1000 },
   headers: { underscore: 'drop', forwarded: 'none', via: null, requestId: true },
@@ -80,7 +84,7 @@ export class FakeClient implements DownstreamStream {
 }
 
 export interface RequestOptions {
-  listener?: Partial<ListenerConfig>
+  listener?: Partial<HttpListenerConfig>
   clientIp?: string
 }
 
@@ -90,7 +94,7 @@ export function createExchange(head: string, options: RequestOptions = {}, clien
   const text = `${head.replaceAll('\n', '\r\n')}\r\n\r\n`
   assert.equal(parseRequestHead(text, request, LIMITS), text.length, 'the request of the test is not valid')
   const listener: ListenerContext = { name: 'web', port: 8080, config: { ...LISTENER_CONFIG, ...options.listener } }
-  const connection = { remoteAddress: options.clientIp ?? '192.0.2.7', lines: '', linesFor: null, linesMinor: 0 }
+  const connection = { remoteAddress: options.clientIp ?? '192.0.2.7', lines: '', linesFor: null, linesMinor: 0, clientSubject: '' }
   const x = new Exchange(client, listener, request, connection, 1)
   x.requestComplete = !x.hasRequestBody
   assert.equal(resolveTarget(x), null)
@@ -218,16 +222,29 @@ export class Driver {
       maxBodyBytes: null,
       requestMs: null,
       perTryMs: null,
+      importance: 1,
+      limit: null,
+      fallback: null,
+      fallbacks: null,
+      webSocket: null,
+      isUpgradeOnly: false,
     } as unknown as CompiledRoute
     const context = {
       clock: this.clock,
       random: () => 0.5,
       wheel: this.wheel,
+      fineWheel: this.wheel,
       errors: { add() {} },
       nextRequestId: () => 'id-1',
       accessLog: null,
+      logConnection: null,
       onDefect: (error: unknown, where: string) => this.defects.push({ error, where }),
-      snapshot: { generation: 1, routes: { match: () => ({ route, params: options.params ?? null }) }, listeners: new Map() },
+      snapshot: {
+        generation: 1,
+        routes: { match: () => ({ route, params: options.params ?? null }) },
+        listeners: new Map(),
+        shedder: null,
+      },
     } as unknown as ProxyContext
     this.proxy = new RequestHandler(context)
     this.upstream = new FakeUpstream(this.proxy)
@@ -235,6 +252,9 @@ export class Driver {
     const metrics = { finish() {} }
     Object.assign(this.x.listener, {
       trusted: null,
+      tls: null,
+      toHttps: null,
+      subjectHeaders: null,
       metrics: { requestsInFlight: { add() {} } },
       unmatched: metrics,
       metricsOf: () => metrics,
@@ -252,9 +272,13 @@ export class Driver {
         config: { timeouts: { requestMs: 15_000, perTryMs: null, idleMs: 60_000 } },
       },
       metrics: { attempt() {} },
+      limit: null,
       tracksLatency: false,
       retry: null,
       breaker: null,
+      breakers: null,
+      hedge: null,
+      announcer: null,
       pool: () => ({ acquire: (attempt: Attempt) => this.upstream.send(attempt) }),
     }
   }

@@ -2,6 +2,8 @@ import type { FilterConfig, FunctionRef, RateLimitFilterConfig } from '../config
 import type { Filter } from '../exchange/filter.ts'
 import type { SharedTable } from '../limit/shared-table.ts'
 import { createCustomFilter } from './custom.ts'
+import { createGrpcJsonFilter } from './grpc-json.ts'
+import { createGrpcWebFilter } from './grpc-web.ts'
 import { createHeadersFilter } from './headers.ts'
 import { createRateLimitFilter } from './rate-limit.ts'
 import { createRedirectFilter } from './redirect.ts'
@@ -15,6 +17,8 @@ export interface FilterEnvironment {
   readonly rateLimit: (config: RateLimitFilterConfig, route: string, index: number) => SharedTable
   /** What a `sluice.config.ts` holds where a custom filter was found. */
   readonly functions: (ref: FunctionRef) => unknown
+  /** What stands in a descriptor file of the configuration, in base64. */
+  readonly descriptors: (path: string) => string
   /** A filter failed where no request can be answered with it any more: one line for the program log. */
   readonly onDefect: (error: unknown, where: string) => void
 }
@@ -43,6 +47,8 @@ const FACTORIES: { readonly [K in FilterConfig['kind']]: FilterFactory<K> } = {
   redirect: (config) => createRedirectFilter(config.redirect),
   respond: (config) => createRespondFilter(config.respond),
   'rate-limit': (config, env) => createRateLimitFilter(config, env.rateLimit(config, env.route, env.index)),
+  'grpc-web': () => createGrpcWebFilter(),
+  'grpc-json': (config, env) => createGrpcJsonFilter(config, env),
   custom: (config, env) => createCustomFilter(config.ref.name, env.functions(config.ref), env),
 }
 

@@ -53,8 +53,8 @@ export class ConcurrencyLimit {
   readonly #column: number
   readonly #worker: number
   readonly #workers: number
-  readonly #max: number
-  readonly #maxWaitMs: number
+  #max: number
+  #maxWaitMs: number
   readonly #shares: Float64Array
   readonly #queue: WaitQueue
 
@@ -71,6 +71,13 @@ export class ConcurrencyLimit {
     this.#shares = Float64Array.from({ length: PRIORITY_LEVELS }, (_, level) => (config.shares ?? PRIORITY_SHARES)[level] ?? 1)
   }
 
+  /** From now on with these numbers; what runs and what waits stays. The shares of priorities do not change. */
+  configure({ max, maxQueued, maxWaitMs }: ConcurrencyConfig): void {
+    this.#max = Math.max(1, max)
+    this.#maxWaitMs = maxWaitMs
+    this.#queue.maxLength = maxQueued
+  }
+
   /** Requests that run now, over all workers. */
   get inFlight(): number {
     return Atomics.load(this.#words, this.#at + HELD)
@@ -85,6 +92,16 @@ export class ConcurrencyLimit {
   /** For an adaptive limit (gradient.ts): from now on, for all workers. At least 1, at most the configured maximum. */
   setLimit(limit: number): void {
     Atomics.store(this.#words, this.#at + LIMIT, Math.max(1, Math.floor(limit)))
+  }
+
+  /** The configured limit again, after an adaptive one is gone. */
+  clearLimit(): void {
+    Atomics.store(this.#words, this.#at + LIMIT, 0)
+  }
+
+  /** Waiters of all workers. */
+  get waiting(): number {
+    return Math.max(0, Atomics.load(this.#words, this.#at + WAITERS))
   }
 
   /** Waiters of this worker. */
@@ -151,6 +168,17 @@ export class ConcurrencyLimit {
   /** Admits waiters to the places other workers handed over. */
   takeGrants(): void {
     for (let grants = Atomics.exchange(this.#words, this.#column + GRANTS, 0); grants > 0; grants--) this.#admitNext()
+  }
+
+  /** The limit is no more: every waiter of this worker gets a place, which it gives back as any other. */
+  admitAll(): void {
+    this.takeGrants()
+    for (let waiter = this.#queue.shift(); waiter !== null; waiter = this.#queue.shift()) {
+      Atomics.add(this.#words, this.#at + HELD, 1)
+      Atomics.add(this.#words, this.#column + OWN, 1)
+      waiter.onAdmitted()
+    }
+    this.#publish()
   }
 
   /**

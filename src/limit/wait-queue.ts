@@ -27,11 +27,12 @@ export interface Waiter {
 export class WaitQueue {
   readonly #heads: (Waiter | null)[] = new Array(PRIORITY_LEVELS).fill(null)
   readonly #tails: (Waiter | null)[] = new Array(PRIORITY_LEVELS).fill(null)
-  readonly #maxLength: number
+  /** May change; waiters beyond it stay. */
+  maxLength: number
   #length = 0
 
   constructor(maxLength: number) {
-    this.#maxLength = maxLength
+    this.maxLength = maxLength
   }
 
   get length(): number {
@@ -49,7 +50,7 @@ export class WaitQueue {
    * level; it is told `displaced`.
    */
   push(waiter: Waiter): boolean {
-    if (this.#length >= this.#maxLength && !this.#displace(waiter.priority)) return false
+    if (this.#length >= this.maxLength && !this.#displace(waiter.priority)) return false
     const level = waiter.priority
     const tail = this.#tails[level]!
     waiter.previousWaiter = tail

@@ -30,6 +30,12 @@ export function encodeResponseHead(head: ResponseHead, framing: number, minor: n
   return minor === 0 ? `${out}Connection: keep-alive\r\n\r\n` : `${out}\r\n`
 }
 
+/** 101: the connection changes to `protocol`. */
+export function encodeSwitch(head: ResponseHead, protocol: string): string {
+  head.headers.removeMask(FRAMING_MASK)
+  return `${statusLine(101, head.reason)}${encodeFields(head.headers)}Connection: Upgrade\r\nUpgrade: ${protocol}\r\n\r\n`
+}
+
 /** A 1xx response. */
 export function encodeInformational(head: ResponseHead): string {
   head.headers.removeMask(FRAMING_MASK)

@@ -1,6 +1,6 @@
 import type net from 'node:net'
 import type { ErrorCode } from '../base/error.ts'
-import { Timed, type TimerWheel } from '../base/timers.ts'
+import { Timed } from '../base/timers.ts'
 import { Wire, type WireBuffer, type WireOwner } from '../base/wire.ts'
 import { HEADER_TE } from '../codec/header-id.ts'
 import { CHUNK_DATA, CHUNK_END, CHUNK_ERROR, ChunkedDecoder } from '../codec/http1/chunked.ts'
@@ -14,43 +14,45 @@ import {
 } from '../codec/http1/head.ts'
 import { isWorthReading, joinPartialHead } from '../codec/http1/partial-head.ts'
 import { sanitizeTrailers } from '../codec/http1/trailers.ts'
-import type { DownstreamEvents, DownstreamStream } from '../exchange/contracts.ts'
+import { matchPrefaceInParts, PREFACE_BYTES } from '../codec/http2/frame.ts'
 import { type ClientContext, Exchange, type ListenerContext } from '../exchange/exchange.ts'
+import type { Takeover, TakeoverStream } from '../proxy/tunnel.ts'
 import { BULK_THRESHOLD_BYTES, GATHER_BYTES } from '../upstream/http1.ts'
-import { CHUNKED, encodeInformational, encodeResponseHead, framingOf, HEAD_ERRORS, LENGTH, NO_BODY, UNTIL_CLOSE } from './http1-framing.ts'
-
-/** What a connection needs of its server. `listener` is read anew for each request: a reload may have changed it. */
-export interface Http1Server {
-  readonly listener: ListenerContext
-  readonly events: DownstreamEvents
-  readonly wheel: TimerWheel
-  readonly now: () => number
-  /** No further request on a connection: every response says `Connection: close`. */
-  readonly isDraining: boolean
-  onGone(connection: Http1Downstream): void
-}
+import {
+  CHUNKED,
+  encodeInformational,
+  encodeResponseHead,
+  encodeSwitch,
+  framingOf,
+  HEAD_ERRORS,
+  LENGTH,
+  NO_BODY,
+  UNTIL_CLOSE,
+} from './http1-framing.ts'
+import type { Http1Server } from './http1-server.ts'
+import { Linger } from './linger.ts'
 
 /** A FIN this soon after the request is a client that has said all it has to say; a later one is a client that has left. */
 const HALF_CLOSE_MS = 100
-/** After the last response: how long, and how much, the client may still talk before the connection is torn down. */
-const LINGER_MS = 2000
-const LINGER_BYTES = 1024 * 1024
 
 /**
  * One HTTP/1.1 connection of a client: reads one request at a time and writes its response (RFC 9112). Requests sent ahead
  * (pipelining) wait in `#ahead` until the one before them is answered.
  */
-export class Http1Downstream extends Timed implements WireOwner, DownstreamStream, ClientContext {
+export class Http1Downstream extends Timed implements WireOwner, TakeoverStream, ClientContext {
   readonly remoteAddress: string
   lines = ''
   linesFor: ListenerContext | null = null
   linesMinor = 1
+  clientSubject = ''
   readonly #server: Http1Server
   #wire: Wire
   #request = new RequestHead()
   #exchange: Exchange | null = null
   /** Start of a head that came in pieces. */
   #partialHead: WireBuffer | null = null
+  /** Its first bytes may yet turn out to be HTTP/2's. */
+  #mayBeHttp2 = false
   #ahead: Buffer | null = null
   #isConsuming = false
   #served = 0
@@ -73,9 +75,10 @@ export class Http1Downstream extends Timed implements WireOwner, DownstreamStrea
   /** `unsentBytes` when the client was last looked at as too slow. */
   #unsent = 0
 
+  /** Another protocol is spoken. */
+  #isTunnel = false
   #isEnded = false
   #isLingering = false
-  #lingered = 0
   #isClosed = false
 
   private constructor(server: Http1Server, remoteAddress: string) {
@@ -92,6 +95,7 @@ export class Http1Downstream extends Timed implements WireOwner, DownstreamStrea
     const wire = Wire.accept(socket, connection)
     if (wire === null) return null
     connection.#wire = wire
+    connection.#mayBeHttp2 = !wire.isSecure && server.listener.config.http2 !== null
     connection.#arm(server.now(), server.listener.config.timeouts.headMs)
     wire.resume()
     return connection
@@ -106,11 +110,6 @@ export class Http1Downstream extends Timed implements WireOwner, DownstreamStrea
   // ---- reading ----
 
   onData(bytes: WireBuffer, length: number): boolean {
-    if (this.#isLingering) {
-      this.#lingered += length
-      if (this.#lingered > LINGER_BYTES) this.#wire.destroy()
-      return true
-    }
     return this.#consume(bytes, 0, length)
   }
 
@@ -137,6 +136,7 @@ export class Http1Downstream extends Timed implements WireOwner, DownstreamStrea
 
   /** The first byte behind the head, or -1 when there is nothing more to read here. */
   #readHead(bytes: WireBuffer, at: number, end: number): number {
+    if (this.#mayBeHttp2 && this.#isHttp2(bytes, at, end)) return -1
     const { listener } = this.#server
     const { limits } = listener.config
     let had = 0
@@ -155,19 +155,17 @@ export class Http1Downstream extends Timed implements WireOwner, DownstreamStrea
       this.#partialHead = length === HEAD_INCOMPLETE ? joined : null
       if (length === HEAD_INCOMPLETE) return -1
     }
+    if (length < 0) {
+      const { code, detail } = HEAD_ERRORS[length] as { code: ErrorCode; detail: string }
+      this.#refuse(code, detail)
+      return -1
+    }
     const nowMs = this.#server.now()
     const x = new Exchange(this, listener, this.#request, this, nowMs)
     this.#exchange = x
     this.#headSent = false
     this.#served++
     this.deadlineMs = 0
-    if (length < 0) {
-      this.#requestDone = false
-      this.#keepAlive = false
-      const { code, detail } = HEAD_ERRORS[length] as { code: ErrorCode; detail: string }
-      this.#server.events.onBadRequest(x, code, detail)
-      return -1
-    }
     const { connection, minor } = this.#request
     const { maxRequestsPerConnection } = listener.config
     this.#keepAlive =
@@ -183,6 +181,19 @@ export class Http1Downstream extends Timed implements WireOwner, DownstreamStrea
     }
     this.#server.events.onRequest(x)
     return at + length - had
+  }
+
+  /** HTTP/2 with prior knowledge (RFC 9113 section 3.3): it goes on there. Also true while that cannot be told yet. */
+  #isHttp2(bytes: WireBuffer, at: number, end: number): boolean {
+    const matched = matchPrefaceInParts(this.#partialHead, bytes, at, end)
+    this.#mayBeHttp2 = matched >= 0 && matched < PREFACE_BYTES
+    if (matched < 0) return false
+    this.#partialHead = joinPartialHead(this.#partialHead, bytes, at, end)
+    if (this.#mayBeHttp2) return true
+    this.#isClosed = true
+    this.#server.wheel.remove(this)
+    this.#server.onHttp2(this, this.#wire, this.#partialHead)
+    return true
   }
 
   #startBody(x: Exchange): void {
@@ -213,7 +224,9 @@ export class Http1Downstream extends Timed implements WireOwner, DownstreamStrea
       if (!events.onRequestBody(x, bytes, at, position, stable)) this.#isPaused = true
       if (this.#remaining === 0 && this.#exchange === x) this.#endRequest(x, '')
     }
-    if (this.#exchange === x && !this.#requestDone) {
+    if (this.#isTunnel) {
+      if (end === bytes.length) this.#wire.startBulk()
+    } else if (this.#exchange === x && !this.#requestDone) {
       // While the proxy keeps the client waiting, the client is not late.
       const { bodyMs, sendMs } = x.listener.config.timeouts
       if (!this.#isPaused) this.#arm(this.#server.now(), bodyMs)
@@ -258,10 +271,11 @@ export class Http1Downstream extends Timed implements WireOwner, DownstreamStrea
   resumeRequest(): void {
     if (!this.#isPaused) return
     this.#isPaused = false
-    if (!this.#requestDone && this.#exchange !== null) {
+    if (!this.#requestDone && this.#exchange !== null && !this.#isTunnel) {
       this.#arm(this.#server.now(), this.#exchange.listener.config.timeouts.bodyMs)
     }
     if (this.#ahead === null) this.#wire.resume()
+    else if (this.#isTunnel && !this.#isConsuming) this.#readAhead()
   }
 
   // ---- writing ----
@@ -280,9 +294,24 @@ export class Http1Downstream extends Timed implements WireOwner, DownstreamStrea
     this.#headSent = true
     // An answer of our own does not wait for a body that nobody will read.
     if (this.#server.isDraining || (!this.#requestDone && x.local !== null)) this.#keepAlive = false
+    if (head.status === 101) return this.#startTunnel(x, head)
     this.#mode = framingOf(head, x.method === 'HEAD', this.#request.minor)
     if (this.#mode === UNTIL_CLOSE) this.#keepAlive = false
     this.#out += encodeResponseHead(head, this.#mode, this.#request.minor, this.#keepAlive)
+  }
+
+  /** From here on the bytes of both sides are those of another protocol, and have no end but that of the connection. */
+  #startTunnel(x: Exchange, head: ResponseHead): void {
+    this.#isTunnel = true
+    this.#keepAlive = false
+    this.#mode = UNTIL_CLOSE
+    this.#requestDone = false
+    this.#isChunkedRequest = false
+    this.#remaining = Number.POSITIVE_INFINITY
+    this.deadlineMs = 0
+    this.#out += encodeSwitch(head, x.upgrade)
+    // What came ahead of the answer follows when this turn is over: the tunnel is not ready before `sendHead` returns.
+    this.#isPaused = true
   }
 
   sendBody(bytes: Buffer, start: number, end: number, stable: boolean): boolean {
@@ -324,15 +353,6 @@ export class Http1Downstream extends Timed implements WireOwner, DownstreamStrea
     if (this.#requestDone || this.#isPaused) this.#arm(this.#server.now(), this.#server.listener.config.timeouts.sendMs)
   }
 
-  /** What was written moves, if slowly: the send timeout begins anew. */
-  #isSending(): boolean {
-    const before = this.#unsent
-    this.#unsent = this.#wire.unsentBytes
-    if (this.#unsent === 0 || this.#unsent >= before) return false
-    this.#arm(this.#server.now(), this.#server.listener.config.timeouts.sendMs)
-    return true
-  }
-
   onDrain(): void {
     if (!this.#isBlocked) return
     this.#isBlocked = false
@@ -358,7 +378,8 @@ export class Http1Downstream extends Timed implements WireOwner, DownstreamStrea
     this.#isPaused = false
     if (x.isRetained) this.#request = new RequestHead()
     else this.#request.headers.reset()
-    if (this.#isClosed) return
+    // Known already, unless the connection was taken over.
+    if (this.#isClosed) return this.#server.onGone(this)
     if (!this.#keepAlive || !this.#requestDone || (this.#isEnded && this.#ahead === null)) {
       this.#linger()
       return
@@ -380,6 +401,15 @@ export class Http1Downstream extends Timed implements WireOwner, DownstreamStrea
     else this.#arm(fromMs, this.#server.isDraining ? DRAIN_IDLE_MS : idleMs)
   }
 
+  /** See TakeoverStream. What came in the same read as the request is in `ahead` only when that read is over. */
+  takeOver(owner: WireOwner): Takeover | null {
+    if (this.#isClosed) return null
+    this.#isClosed = true
+    this.#server.wheel.remove(this)
+    this.#wire.owner = owner
+    return { wire: this.#wire, ahead: this.#ahead, hasEnded: this.#isEnded }
+  }
+
   #readAhead(): void {
     const ahead = this.#ahead as WireBuffer
     this.#ahead = null
@@ -389,31 +419,15 @@ export class Http1Downstream extends Timed implements WireOwner, DownstreamStrea
     }
   }
 
-  /**
-   * The orderly end: our FIN goes out, and what the client still sends is read and dropped for a while. Closing with unread data
-   * would send an RST that can overtake the response.
-   */
+  /** The orderly end: what is written goes out, and the client hears it. */
   #linger(): void {
     if (this.#isLingering) return
     this.#isLingering = true
     this.#partialHead = null
     this.#ahead = null
-    this.#wire.endBulk(false)
-    this.#wire.resume()
-    if (this.#wire.pendingBytes === 0) {
-      this.#wire.end()
-      this.#server.wheel.arm(this, this.#server.now() + LINGER_MS)
-      return
-    }
-    // The end of the response still waits for a slow client.
-    this.#unsent = this.#wire.unsentBytes
-    this.#arm(this.#server.now(), this.#server.listener.config.timeouts.sendMs)
-    this.#wire.end(() => {
-      if (this.#isClosed) return
-      this.#unsent = 0
-      this.deadlineMs = 0
-      this.#server.wheel.arm(this, this.#server.now() + LINGER_MS)
-    })
+    const { wheel, now, listener } = this.#server
+    wheel.remove(this)
+    new Linger(this.#wire, { wheel, now, sendMs: listener.config.timeouts.sendMs, onClose: () => this.onClose() })
   }
 
   // ---- ends ----
@@ -423,6 +437,8 @@ export class Http1Downstream extends Timed implements WireOwner, DownstreamStrea
     const exchange = this.#exchange
     if (exchange === null) {
       this.#linger()
+    } else if (this.#isTunnel) {
+      this.#server.events.onRequestEnd(exchange, '')
     } else if (!this.#requestDone || this.#server.now() - this.#requestDoneMs > HALF_CLOSE_MS) {
       this.#wire.destroy()
     } else {
@@ -438,35 +454,39 @@ export class Http1Downstream extends Timed implements WireOwner, DownstreamStrea
   }
 
   override onDeadline(): void {
-    if ((this.#isBlocked || this.#isLingering) && this.#isSending()) return
     const exchange = this.#exchange
-    if (exchange === null) {
-      if (this.#partialHead !== null && !this.#isLingering) this.#failHead()
-      else if (this.#isLingering) this.#wire.destroy()
-      else if (this.#isBlocked) this.#wire.reset()
-      else this.#linger()
-    } else if (this.#isBlocked) {
-      this.#wire.reset()
-    } else if (!this.#requestDone) {
-      this.#server.events.onRequestError(exchange, 'request_timeout', 'the request body did not come in time')
+    if (this.#isBlocked) {
+      const before = this.#unsent
+      this.#unsent = this.#wire.unsentBytes
+      // What was written moves, if slowly: the send timeout begins anew.
+      if (this.#unsent === 0 || this.#unsent >= before) this.#wire.reset()
+      else this.#arm(this.#server.now(), this.#server.listener.config.timeouts.sendMs)
+    } else if (exchange !== null) {
+      if (!this.#requestDone) this.#server.events.onRequestError(exchange, 'request_timeout', 'the request body did not come in time')
+    } else if (this.#partialHead !== null) {
+      this.#refuse('request_timeout', 'the request head did not come in time')
+    } else {
+      this.#linger()
     }
   }
 
-  /** The head did not come in time: 408. */
-  #failHead(): void {
+  /** What came is no request, or did not come in time: the answer says so, and is the last one here. */
+  #refuse(code: ErrorCode, detail: string): void {
     this.#partialHead = null
-    this.#request.reset()
     const x = new Exchange(this, this.#server.listener, this.#request, this, this.#server.now())
     this.#exchange = x
     this.#headSent = false
     this.#requestDone = false
     this.#keepAlive = false
-    this.#server.events.onBadRequest(x, 'request_timeout', 'the request head did not come in time')
+    this.deadlineMs = 0
+    this.#server.events.onBadRequest(x, code, detail)
   }
 
   /** The server is shutting down: an idle connection ends soon, a busy one with its response. */
   drain(): void {
-    if (this.#exchange === null && !this.#isLingering && !this.#isBlocked) this.#server.wheel.arm(this, this.#server.now() + DRAIN_IDLE_MS)
+    if (this.#isTunnel && this.#exchange !== null) this.#server.events.onShutdown(this.#exchange)
+    else if (this.#exchange === null && !this.#isLingering && !this.#isBlocked)
+      this.#server.wheel.arm(this, this.#server.now() + DRAIN_IDLE_MS)
   }
 
   /** The time for draining is over. */

@@ -1,9 +1,20 @@
-import net from 'node:net'
+import type net from 'node:net'
 import type { SharedCounts } from '../base/shared-counts.ts'
-import { Timed, type TimerWheel } from '../base/timers.ts'
+import type { TimerWheel } from '../base/timers.ts'
+import type { SecureSocket, Wire, WireBuffer } from '../base/wire.ts'
+import type { Http2ListenerConfig } from '../config/types.ts'
 import type { DownstreamEvents } from '../exchange/contracts.ts'
+import type { Log } from '../observe/log.ts'
+import type { HandshakeResult } from '../observe/tls-metrics.ts'
 import type { ListenerRuntime } from '../proxy/runtime.ts'
-import { Http1Downstream, type Http1Server } from './http1.ts'
+import { Acceptor, clientAddress } from './acceptor.ts'
+import type { BoundListener } from './bound-listener.ts'
+import { DrainLimit } from './drain-limit.ts'
+import { Http1Downstream } from './http1.ts'
+import type { Http1Server } from './http1-server.ts'
+import { Http2Downstream } from './http2.ts'
+import { ProxyHeaders } from './proxy-header.ts'
+import { type HandshakeOwner, TlsHandshake } from './tls-handshake.ts'
 
 export interface HttpListenerOptions {
   readonly runtime: ListenerRuntime
@@ -15,10 +26,8 @@ export interface HttpListenerOptions {
   /** Open connections of every listener over all workers, and this listener's row. */
   readonly connections: SharedCounts
   readonly row: number
+  readonly log: Log
 }
-
-/** Always where the system can, also with one worker: a listener that gets a new name then binds beside the old one. */
-const CAN_SHARE_PORT = process.platform === 'linux'
 
 const REFUSAL_BODY = '{"type":"about:blank","title":"Service Unavailable","status":503,"code":"overloaded"}\n'
 /** The answer to a connection that is one too many. Fixed bytes: this is the moment to do little. */
@@ -32,38 +41,21 @@ const REFUSAL = [
   REFUSAL_BODY,
 ].join('\r\n')
 
-/** '' when the connection is gone already. IPv4 clients of a dual-stack socket are IPv4 clients. */
-function clientAddress(socket: net.Socket): string {
-  const address = socket.remoteAddress ?? ''
-  return address.startsWith('::ffff:') ? address.slice(7) : address
-}
+/** For a connection that was promised HTTP/2 when a reload switched it off. */
+const HTTP2_DEFAULTS: Http2ListenerConfig = { maxConcurrentStreams: 100, streamWindowBytes: 262_144, connectionWindowBytes: 1_048_576 }
 
 /** Every worker has closed its socket after this time. */
 const OTHER_WORKERS_MS = 50
-/** A turn that takes longer looked at the queue too long ago to say anything about it. */
-const QUIET_TURN_MS = 1
-/** Clients that come faster than they can be accepted cannot all be waited for. */
-const EMPTY_QUEUE_MS = 2000
-
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve))
-}
-
-class DrainLimit extends Timed {
-  readonly #done: () => void
-
-  constructor(done: () => void) {
-    super()
-    this.#done = done
-  }
-
-  override onDeadline(): void {
-    this.#done()
-  }
+/** An open connection, whatever it speaks, or the TLS handshake before it. */
+export interface OpenConnection {
+  readonly remoteAddress: string
+  /** The server is shutting down. */
+  drain(): void
+  destroy(): void
 }
 
 /** One bound address and its connections, in one worker. */
-export class HttpListener implements Http1Server {
+export class HttpListener implements Http1Server, HandshakeOwner, BoundListener {
   /** Swapped by a reload; each request takes it as it is when its head is complete. */
   listener: ListenerRuntime
   readonly events: DownstreamEvents
@@ -71,12 +63,11 @@ export class HttpListener implements Http1Server {
   readonly now: () => number
   isDraining = false
   readonly #options: HttpListenerOptions
-  readonly #server: net.Server
-  readonly #connections = new Set<Http1Downstream>()
+  readonly #acceptor: Acceptor
+  readonly #connections = new Set<OpenConnection>()
   readonly #byAddress = new Map<string, number>()
+  readonly #headers: ProxyHeaders
   #onEmpty: (() => void) | null = null
-  #hasAccepted = false
-  #stoppedListening: Promise<void> | null = null
 
   constructor(options: HttpListenerOptions) {
     this.#options = options
@@ -84,7 +75,16 @@ export class HttpListener implements Http1Server {
     this.events = options.events
     this.wheel = options.wheel
     this.now = options.now
-    this.#server = net.createServer({ pauseOnConnect: true, noDelay: true, allowHalfOpen: true }, (socket) => this.#onConnection(socket))
+    this.#acceptor = new Acceptor(options.now, (socket) => this.#onConnection(socket))
+    this.#headers = new ProxyHeaders({
+      ...options,
+      onHeader: (socket, { source }) => this.#admit(socket, source?.address ?? clientAddress(socket)),
+      onRefused: () => this.listener.metrics.connectionsRefused.add(1),
+    })
+  }
+
+  get runtime(): ListenerRuntime {
+    return this.listener
   }
 
   get connectionCount(): number {
@@ -99,37 +99,30 @@ export class HttpListener implements Http1Server {
     this.listener = runtime
   }
 
-  /** Binds; every worker binds the same port and the kernel spreads connections over them. Resolves to the port. */
   listen(host: string, port: number): Promise<number> {
-    return new Promise((resolve, reject) => {
-      this.#server.once('error', reject)
-      // Without a host, Node binds every address of both families, or of IPv4 where there is no IPv6.
-      const where = host === '' ? { port } : { host, port }
-      this.#server.listen({ ...where, reusePort: CAN_SHARE_PORT, backlog: 4096 }, () => {
-        this.#server.off('error', reject)
-        // A failing accept (no descriptors left) must not end the process; the kernel keeps the connection in its queue.
-        this.#server.on('error', () => undefined)
-        resolve((this.#server.address() as net.AddressInfo).port)
-      })
-    })
+    return this.#acceptor.listen(host, port)
   }
 
   #onConnection(socket: net.Socket): void {
-    this.#hasAccepted = true
-    const { config, metrics, trusted } = this.listener
+    const { headerSources, config } = this.listener
+    if (headerSources === null) this.#admit(socket, clientAddress(socket))
+    else this.#headers.read(socket, headerSources, config.timeouts.headMs, config.maxConnections)
+  }
+
+  #admit(socket: net.Socket, address: string): void {
+    const { config, metrics, trusted, tls } = this.listener
     const { connections, row, worker, workers } = this.#options
-    const address = clientAddress(socket)
     // A trusted proxy stands for many clients.
     const isLimited = config.maxConnectionsPerClient > 0 && !(trusted?.has(address) ?? false)
     const isTooMany = isLimited && (this.#byAddress.get(address) ?? 0) >= Math.ceil(config.maxConnectionsPerClient / workers)
     if (isTooMany || connections.total(row) >= config.maxConnections) {
       metrics.connectionsRefused.add(1)
-      socket.end(REFUSAL)
+      if (tls === null) socket.end(REFUSAL)
       socket.on('error', () => undefined)
       socket.destroySoon()
       return
     }
-    const connection = Http1Downstream.accept(this, socket, address)
+    const connection = tls === null ? this.#serve(socket, address, '', '') : TlsHandshake.start(this, tls, socket, address)
     if (connection === null) {
       socket.destroy()
       return
@@ -142,7 +135,47 @@ export class HttpListener implements Http1Server {
     if (this.isDraining) connection.drain()
   }
 
-  onGone(connection: Http1Downstream): void {
+  /** Where the protocol is chosen: '' is what the client said with ALPN when it said nothing, or spoke no TLS. */
+  #serve(socket: net.Socket, address: string, protocol: string, clientSubject: string): OpenConnection | null {
+    const { http2 } = this.listener.config
+    if (protocol === 'h2') return Http2Downstream.accept(this, http2 ?? HTTP2_DEFAULTS, socket, address, clientSubject)
+    const connection = Http1Downstream.accept(this, socket, address)
+    if (connection !== null) connection.clientSubject = clientSubject
+    return connection
+  }
+
+  onHttp2(connection: Http1Downstream, wire: Wire, first: WireBuffer): void {
+    const { http2: config } = this.listener.config
+    this.#connections.delete(connection)
+    // A reload may have switched it off in between.
+    const http2 = Http2Downstream.takeOver(this, config ?? HTTP2_DEFAULTS, wire, connection)
+    this.#connections.add(http2)
+    if (this.isDraining) http2.drain()
+    http2.onData(first, first.length)
+  }
+
+  onSecure(handshake: TlsHandshake, socket: SecureSocket, protocol: string): void {
+    const connection = this.#serve(socket, handshake.remoteAddress, protocol, handshake.clientSubject)
+    if (connection === null) {
+      this.onGone(handshake)
+      return
+    }
+    this.#connections.delete(handshake)
+    this.#connections.add(connection)
+    if (this.isDraining) connection.drain()
+  }
+
+  onHandshakeFailed(handshake: TlsHandshake, result: HandshakeResult, reason: string): void {
+    this.onGone(handshake)
+    this.#options.log.debug('a TLS handshake failed', {
+      listener: this.listener.name,
+      client: handshake.remoteAddress,
+      result,
+      reason,
+    })
+  }
+
+  onGone(connection: OpenConnection): void {
     if (!this.#connections.delete(connection)) return
     const { connections, row, worker } = this.#options
     this.listener.metrics.connectionsOpen.add(-1)
@@ -153,29 +186,8 @@ export class HttpListener implements Http1Server {
     if (this.#connections.size === 0) this.#onEmpty?.()
   }
 
-  /**
-   * Closes the listening socket without losing what waits in it: the kernel resets connections that it has completed and we have not
-   * accepted. Node.js accepts one connection per turn of its loop, so the queue is known to be empty only when a turn brought none.
-   * Two workers, 4,000 connections per second with one request each: 7 requests lost in every stop without this; with it none in 50
-   * stops, and on a machine with three times the work it can do, some in one stop of a hundred.
-   */
   stopListening(): Promise<void> {
-    this.#stoppedListening ??= this.#emptyQueueAndClose()
-    return this.#stoppedListening
-  }
-
-  async #emptyQueueAndClose(): Promise<void> {
-    const untilMs = this.now() + EMPTY_QUEUE_MS
-    // What is left of the present turn may have its look at the sockets behind it.
-    await nextTurn()
-    for (;;) {
-      const turnMs = this.now()
-      this.#hasAccepted = false
-      await nextTurn()
-      const nowMs = this.now()
-      if (nowMs >= untilMs || (!this.#hasAccepted && nowMs - turnMs < QUIET_TURN_MS)) break
-    }
-    this.#server.close()
+    return this.#acceptor.stopListening()
   }
 
   /** Resolves when no connection is left, or at this time. */
@@ -196,8 +208,8 @@ export class HttpListener implements Http1Server {
 
   /** The end of a listener that nobody knows of: at once, with what it has. */
   close(): void {
-    this.#stoppedListening = Promise.resolve()
-    this.#server.close()
+    this.#acceptor.close()
+    this.#headers.close()
     for (const connection of this.#connections) connection.destroy()
   }
 
@@ -211,6 +223,7 @@ export class HttpListener implements Http1Server {
     // A client that heeds `Connection: close` comes back at once: no worker may be about to close its socket then.
     await this.#untilEmpty(Math.min(untilMs, this.now() + OTHER_WORKERS_MS))
     this.isDraining = true
+    this.#headers.close()
     for (const connection of this.#connections) connection.drain()
     await this.#untilEmpty(untilMs)
     for (const connection of this.#connections) connection.destroy()

@@ -39,6 +39,8 @@ export interface AccessEntry {
   readonly errorCode: string
   /** The short mark of the error table, or ''. */
   readonly flags: string
+  /** The name of the status of a gRPC call; '' or left out for what is none. */
+  readonly grpcStatus?: string
 }
 
 type Part = (entry: AccessEntry) => string
@@ -73,6 +75,7 @@ function createFields() {
     referer: repeatedText((entry) => entry.referer),
     errorCode: repeatedText((entry) => entry.errorCode),
     flags: repeatedText((entry) => entry.flags),
+    grpcStatus: (entry) => entry.grpcStatus || '-',
   } as const satisfies Record<string, Part>
 }
 
@@ -167,7 +170,7 @@ class JsonLine {
       `,"upstreamDurationMs":${formatDuration(entry.upstreamDurationMs, 'null')},"attempts":${entry.attempts}` +
       `,"requestId":"${escapeText(entry.requestId)}","userAgent":"${this.#userAgent.of(entry.userAgent)}"` +
       `,"referer":"${this.#referer.of(entry.referer)}","errorCode":"${this.#errorCode.of(entry.errorCode)}"` +
-      `,"flags":"${this.#flags.of(entry.flags)}"}`
+      `,"flags":"${this.#flags.of(entry.flags)}"${entry.grpcStatus ? `,"grpcStatus":"${entry.grpcStatus}"` : ''}}`
     )
   }
 }

@@ -1,8 +1,23 @@
 import { readdirSync } from 'node:fs'
+import { totalmem } from 'node:os'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { getHeapStatistics } from 'node:v8'
 import { createCounter, createGauge } from './handles.ts'
 import type { Gauge, MetricsRegistry } from './metrics-types.ts'
 import { METRICS } from './names.ts'
+
+/**
+ * Share of the memory in use, 0 to 1: the most of what this process takes of the machine (or of the limit of its container), and what
+ * the heap of the calling thread takes of its own limit.
+ */
+export function createMemoryReader(): () => number {
+  const constrained = process.constrainedMemory()
+  const bytes = constrained > 0 ? Math.min(constrained, totalmem()) : totalmem()
+  return () => {
+    const heap = getHeapStatistics()
+    return Math.max(process.memoryUsage.rss() / bytes, heap.used_heap_size / heap.heap_size_limit)
+  }
+}
 
 /** What the operating system knows about this process. */
 export interface ProcessReader {
@@ -66,23 +81,36 @@ const SAMPLE_EVERY_MS = 20
 /** Publishes looked back on: with one each second, what a Prometheus that scrapes every 15 s would otherwise miss. */
 const WINDOW = 15
 
-/** Publishes the longest event-loop delay of the last 15 calls; the owner calls `publish` once a second. */
+/**
+ * Publishes the longest event-loop delay of the last 15 calls; the owner calls `publish` once a second. Whoever acts on the delay asks
+ * `sampleMs` more often.
+ */
 export class EventLoopDelayMetric {
   readonly #gauge: Gauge
   readonly #histogram: DelayHistogram
   readonly #recentSeconds = new Float64Array(WINDOW)
   #next = 0
+  /** The longest since the last `publish`, as far as samples were taken. */
+  #sampledMs = 0
 
   constructor(registry: MetricsRegistry, worker: number, histogram: DelayHistogram) {
     this.#gauge = createGauge(registry, METRICS.workerEventLoopDelay, { worker: String(worker) })
     this.#histogram = histogram
   }
 
-  publish(): void {
+  /** The longest delay since the last call, of this or of `publish`. */
+  sampleMs(): number {
     // Node reports the whole interval between two samples; the delay is what goes beyond the planned one.
-    const beyondMs = this.#histogram.count === 0 ? 0 : this.#histogram.max / 1e6 - SAMPLE_EVERY_MS
+    const beyondMs = this.#histogram.count === 0 ? 0 : Math.max(0, this.#histogram.max / 1e6 - SAMPLE_EVERY_MS)
     this.#histogram.reset()
-    this.#recentSeconds[this.#next] = Math.max(0, beyondMs) / 1000
+    this.#sampledMs = Math.max(this.#sampledMs, beyondMs)
+    return beyondMs
+  }
+
+  publish(): void {
+    this.sampleMs()
+    this.#recentSeconds[this.#next] = this.#sampledMs / 1000
+    this.#sampledMs = 0
     this.#next = (this.#next + 1) % WINDOW
     let longest = 0
     for (let i = 0; i < WINDOW; i++) longest = Math.max(longest, this.#recentSeconds[i]!)
@@ -90,10 +118,16 @@ export class EventLoopDelayMetric {
   }
 }
 
+export interface EventLoopDelay {
+  publish(): void
+  sampleMs(): number
+  stop(): void
+}
+
 /** Starts Node's own measurement of the event loop of the calling thread. `stop` ends it. */
-export function startEventLoopDelay(registry: MetricsRegistry, worker: number): { publish(): void; stop(): void } {
+export function startEventLoopDelay(registry: MetricsRegistry, worker: number): EventLoopDelay {
   const histogram = monitorEventLoopDelay({ resolution: SAMPLE_EVERY_MS })
   histogram.enable()
   const metric = new EventLoopDelayMetric(registry, worker, histogram)
-  return { publish: () => metric.publish(), stop: () => void histogram.disable() }
+  return { publish: () => metric.publish(), sampleMs: () => metric.sampleMs(), stop: () => void histogram.disable() }
 }

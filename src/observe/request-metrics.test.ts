@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { MetricsStore } from './metrics-store.ts'
-import { createProcessMetrics, EventLoopDelayMetric, startEventLoopDelay, systemProcessReader } from './process-metrics.ts'
+import {
+  createMemoryReader,
+  createProcessMetrics,
+  EventLoopDelayMetric,
+  startEventLoopDelay,
+  systemProcessReader,
+} from './process-metrics.ts'
 import { formatPrometheus } from './prometheus.ts'
 import { createGatewayErrorMetrics, createListenerMetrics, createRouteMetrics } from './request-metrics.ts'
 import { ServiceMetrics } from './service-metrics.ts'
@@ -101,6 +107,8 @@ describe('process metrics', () => {
     assert.ok(systemProcessReader.cpuSeconds() > 0)
     assert.ok(systemProcessReader.residentBytes() > 1024 * 1024)
     assert.ok((systemProcessReader.openFds() ?? 3) >= 3)
+    const ratio = createMemoryReader()()
+    assert.ok(ratio > 0 && ratio < 1, `${ratio}`)
   })
 })
 
@@ -117,6 +125,25 @@ describe('event-loop delay', () => {
     assert.equal(publish(270), 'sluice_worker_event_loop_delay_seconds{worker="3"} 0.25')
     for (let i = 0; i < 14; i++) assert.equal(publish(20), 'sluice_worker_event_loop_delay_seconds{worker="3"} 0.25')
     assert.equal(publish(10), 'sluice_worker_event_loop_delay_seconds{worker="3"} 0')
+  })
+
+  it('is not lost to the next publish when somebody samples it more often', () => {
+    const store = new MetricsStore()
+    const histogram = {
+      max: 0,
+      count: 1,
+      reset() {
+        this.max = 0
+      },
+    }
+    const metric = new EventLoopDelayMetric(store.registry, 3, histogram)
+    const sample = (maxMs: number) => {
+      histogram.max = maxMs * 1e6
+      return metric.sampleMs()
+    }
+    assert.deepEqual([sample(120), sample(20), sample(10)], [100, 0, 0])
+    metric.publish()
+    assert.equal(lines(store)[0], 'sluice_worker_event_loop_delay_seconds{worker="3"} 0.1')
   })
 
   it('can be started and stopped on a real loop', () => {

@@ -1,5 +1,7 @@
 import type { ErrorCode } from '../base/error.ts'
+import { GrpcMetrics } from './grpc-metrics.ts'
 import { createCounter, createGauge, createHistogram } from './handles.ts'
+import { Http2Metrics } from './http2-metrics.ts'
 import type { Counter, Gauge, Histogram, MetricsRegistry } from './metrics-types.ts'
 import { METRICS } from './names.ts'
 
@@ -19,11 +21,18 @@ export class RouteMetrics {
   #duration: Histogram | null = null
   #requestBytes: Counter | null = null
   #responseBytes: Counter | null = null
+  #grpc: GrpcMetrics | null = null
 
   constructor(registry: MetricsRegistry, options: { route: string; listener: string }) {
     this.#registry = registry
     this.#route = options.route
     this.#listener = options.listener
+  }
+
+  /** Of the calls among them; made by the first. */
+  get grpc(): GrpcMetrics {
+    this.#grpc ??= new GrpcMetrics(this.#registry, this.#route)
+    return this.#grpc
   }
 
   /** Call once for each request. `status` is what the client got, or 499 when it went away; bytes are those of the bodies. */
@@ -92,6 +101,7 @@ export interface ListenerMetrics {
   readonly connectionsOpen: Gauge
   readonly connectionsAccepted: Counter
   readonly connectionsRefused: Counter
+  readonly http2: Http2Metrics
 }
 
 /** Made when a listener starts. */
@@ -101,5 +111,6 @@ export function createListenerMetrics(registry: MetricsRegistry, listener: strin
     connectionsOpen: createGauge(registry, METRICS.connectionsOpen, { listener }),
     connectionsAccepted: createCounter(registry, METRICS.connectionsAccepted, { listener }),
     connectionsRefused: createCounter(registry, METRICS.connectionsRefused, { listener }),
+    http2: new Http2Metrics(registry, listener),
   }
 }

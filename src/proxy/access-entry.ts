@@ -1,4 +1,5 @@
 import { ERROR_KINDS } from '../base/error.ts'
+import { GRPC_STATUS_NAMES } from '../codec/grpc/status.ts'
 import type { Exchange } from '../exchange/exchange.ts'
 import type { AccessEntry } from '../observe/access-log.ts'
 
@@ -58,7 +59,9 @@ export class ExchangeEntry implements AccessEntry {
   }
 
   get protocol(): string {
-    return this.#exchange.request.minor === 1 ? 'HTTP/1.1' : 'HTTP/1.0'
+    const { major, minor } = this.#exchange.request
+    if (major === 2) return 'HTTP/2.0'
+    return minor === 1 ? 'HTTP/1.1' : 'HTTP/1.0'
   }
 
   get requestBytes(): number {
@@ -93,8 +96,15 @@ export class ExchangeEntry implements AccessEntry {
     return this.#exchange.errorCode ?? ''
   }
 
+  get grpcStatus(): string {
+    const { grpc } = this.#exchange
+    return grpc === null ? '' : (GRPC_STATUS_NAMES[grpc.status] as string)
+  }
+
   get flags(): string {
-    const { errorCode } = this.#exchange
-    return errorCode === null ? '' : ERROR_KINDS[errorCode].flag
+    const { errorCode, fallbackCause } = this.#exchange
+    const flag = errorCode === null ? '' : ERROR_KINDS[errorCode].flag
+    if (fallbackCause === null) return flag
+    return flag === '' ? 'FB' : `${flag},FB`
   }
 }

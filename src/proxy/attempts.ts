@@ -1,11 +1,20 @@
 import type { ErrorCode } from '../base/error.ts'
-import { type Breaker, REJECTED } from '../breaker/breaker.ts'
+import { REJECTED } from '../breaker/breaker.ts'
+import { isGrpcFailure } from '../codec/grpc/status.ts'
 import type { ResponseHead } from '../codec/http1/head.ts'
 import { Attempt, type Exchange } from '../exchange/exchange.ts'
 import { isIdempotent, type RetryDecision } from '../retry/policy.ts'
+import type { Endpoint } from '../service/endpoint.ts'
+import { Admission } from './admission.ts'
 import type { Finisher } from './finish.ts'
-import { ATTEMPT_HEADER, Retries, RetryWait } from './retry.ts'
+import { takeHeldHead } from './grpc-hold.ts'
+import { announceGrpc } from './grpc-time.ts'
+import { Hedging } from './hedging.ts'
+import { ATTEMPT_HEADER, isCallersRetry, isRepeatable, Retries, RetryWait } from './retry.ts'
 import type { CompiledRoute, ProxyContext, ServiceRuntime } from './runtime.ts'
+
+/** Of a request that is hedged and never retried, so much body is kept for the second attempt. */
+const HEDGED_BODY_BYTES = 64 * 1024
 
 /** Where an exchange that gets no further attempt goes: to an error answer. */
 export type Fail = (x: Exchange, code: ErrorCode, detail: string) => void
@@ -18,21 +27,70 @@ export class Attempts {
   readonly #context: ProxyContext
   readonly #finisher: Finisher
   readonly #retries: Retries
+  readonly hedging: Hedging
   readonly #fail: Fail
+  readonly #admission: Admission
 
   constructor(context: ProxyContext, finisher: Finisher, fail: Fail) {
     this.#context = context
     this.#finisher = finisher
     this.#retries = new Retries(context)
+    this.hedging = new Hedging(context, finisher)
     this.#fail = fail
+    this.#admission = new Admission(context, (x, runtime) => this.#start(x, runtime), fail)
   }
 
-  /** The first attempt. */
+  /** The first attempt, as soon as there is room for the exchange. */
   begin(x: Exchange, runtime: ServiceRuntime): void {
+    if (runtime.limit === null && (x.route as CompiledRoute).limit === null && x.places === null) this.#start(x, runtime)
+    else this.#admission.enter(x, runtime)
+  }
+
+  #start(x: Exchange, runtime: ServiceRuntime): void {
     if (runtime.retry !== null) this.#retries.begin(x, runtime.retry)
     // Behind the filters: what they made of the request is what it is balanced by.
     runtime.service.keys?.read(x)
+    const { hedge } = runtime
+    if (hedge === null) return this.#try(x, runtime, null)
+    hedge.begin(x.nowMs)
+    if (runtime.retry === null && x.hasRequestBody && isRepeatable(x)) x.replayLimit = HEDGED_BODY_BYTES
+    const isHedged = !isCallersRetry(x) && x.upgrade === ''
     this.#try(x, runtime, null)
+    if (isHedged) this.hedging.arm(x, runtime, () => this.#hedge(x, runtime))
+  }
+
+  /** The first attempt takes long: a second one on another endpoint, if the budget has one. */
+  #hedge(x: Exchange, runtime: ServiceRuntime): void {
+    if (!this.hedging.isDue(x)) return
+    const first = x.attempt as Attempt
+    const { breaker, breakers, hedge, metrics, service } = runtime
+    const nowMs = this.#context.clock.now()
+    x.nowMs = nowMs
+    x.tried = [first.endpoint]
+    const pick = service.picker.pick(x)
+    if (pick.kind === 'none' || pick.endpoint === first.endpoint) return metrics.hedge('no-endpoint')
+    if (hedge?.trySpend(nowMs) !== true) return metrics.hedge('budget-exhausted')
+    const asked = breaker ?? breakers?.of(pick.endpoint) ?? null
+    const token = asked === null ? 0 : asked.allow(nowMs)
+    if (token === REJECTED && asked !== null) return metrics.hedge('no-endpoint')
+    metrics.hedge('sent')
+    const attempt = this.#begin(x, pick.endpoint, token, nowMs)
+    x.backup = attempt
+    this.#announce(x, runtime, attempt, nowMs, true)
+    runtime.pool(pick.endpoint).acquire(attempt, false)
+  }
+
+  /** What came of the request body before there was a connection for it. */
+  sendHeld(attempt: Attempt, pieces: readonly Buffer[]): void {
+    const { exchange: x, connection } = attempt
+    x.heldRequest = null
+    x.heldRequestBytes = 0
+    attempt.bodyStarted = true
+    for (let i = 0; i < pieces.length && attempt.connection === connection && connection !== null; i++) {
+      const piece = pieces[i] as Buffer
+      if (x.replayLimit > 0) this.remember(x, piece, 0, piece.length)
+      connection.sendBody(piece, 0, piece.length, false)
+    }
   }
 
   /** What goes to the endpoint is kept for another attempt, as long as it is little. */
@@ -40,40 +98,78 @@ export class Attempts {
     this.#retries.remember(x, bytes, start, end)
   }
 
+  /** Whether the request could still be sent to another service: everything that was sent of its body is kept, or nothing was. */
+  canMove(x: Exchange): boolean {
+    return !x.hasRequestBody || x.attempt === null || !x.attempt.bodyStarted || x.replay !== null
+  }
+
+  /** Forgets what was tried, so that another service can be asked. */
+  move(x: Exchange): void {
+    this.#retries.rewind(x)
+    x.attempt = null
+    x.tries = 0
+    x.tried = null
+    x.isFreeRetryUsed = false
+    x.isRetryForbidden = false
+    x.requestBlocked = false
+    x.nowMs = this.#context.clock.now()
+  }
+
   /** One attempt: on a picked endpoint, or once more on the endpoint whose reused connection had died (`again`). */
   #try(x: Exchange, runtime: ServiceRuntime, again: Attempt | null): void {
-    const nowMs = x.attempts === 0 ? x.startedMs : this.#context.clock.now()
-    const { breaker } = runtime
-    const token = breaker === null ? 0 : breaker.allow(nowMs)
-    if (breaker !== null && token === REJECTED) return this.#failOpen(x, breaker, nowMs)
+    const nowMs = x.attempts === 0 ? x.nowMs : this.#context.clock.now()
+    if (x.callersDeadlineMs !== 0 && nowMs >= x.callersDeadlineMs) {
+      return this.#fail(x, 'upstream_timeout', 'the time this request was given is over')
+    }
     let endpoint = again?.endpoint
+    const { breakers } = runtime
+    const breaker = breakers === null || endpoint === undefined ? runtime.breaker : breakers.of(endpoint)
+    let token = breaker === null ? 0 : breaker.allow(nowMs)
+    if (breaker !== null && token === REJECTED) return this.#failOpen(x, runtime, breaker.retryAfterMs(nowMs))
     if (endpoint === undefined) {
       x.nowMs = nowMs
-      const pick = runtime.service.picker.pick(x)
+      const { picker } = runtime.service
+      const pick = breakers === null ? picker.pick(x) : breakers.pick(x, picker)
       if (pick.kind === 'none') {
         breaker?.record(token, 'neutral', 0, nowMs)
         const lack = pick.reason === 'empty-subset' ? 'of the subset this request asks for' : 'that may be used'
         return this.#fail(x, 'no_endpoint', `service ${runtime.service.name} has no endpoint ${lack}`)
       }
+      if (breakers !== null) {
+        token = breakers.token
+        if (token === REJECTED) return this.#failOpen(x, runtime, breakers.retryAfterMs(nowMs))
+      }
       endpoint = pick.endpoint
     }
-    const attempt = new Attempt(x, endpoint, ++x.attempts, nowMs)
-    attempt.breakerToken = token
+    const attempt = this.#begin(x, endpoint, token, nowMs)
     attempt.holdsBudget = x.isRetryGranted
     x.isRetryGranted = false
     x.attempt = attempt
-    if (again === null && ++x.tries > 1) x.request.headers.set(ATTEMPT_HEADER, String(x.tries))
-    endpoint.state.begin()
-    const perTryMs = (x.route as CompiledRoute).perTryMs ?? runtime.service.config.timeouts.perTryMs
-    if (perTryMs !== null) {
-      attempt.onTimeout = this.#onTryTimeout
-      this.#context.wheel.arm(attempt, nowMs + perTryMs)
-    }
+    this.#announce(x, runtime, attempt, nowMs, again === null)
     runtime.pool(endpoint).acquire(attempt, again !== null)
   }
 
-  #failOpen(x: Exchange, breaker: Breaker, nowMs: number): void {
-    x.retryAfterMs = breaker.retryAfterMs(nowMs)
+  #begin(x: Exchange, endpoint: Endpoint, breakerToken: number, nowMs: number): Attempt {
+    const attempt = new Attempt(x, endpoint, ++x.attempts, nowMs)
+    attempt.breakerToken = breakerToken
+    endpoint.state.begin()
+    return attempt
+  }
+
+  /** What the endpoint is told about this attempt, and how long it may take. */
+  #announce(x: Exchange, runtime: ServiceRuntime, attempt: Attempt, nowMs: number, isTry: boolean): void {
+    if (isTry && ++x.tries > 1) x.request.headers.set(ATTEMPT_HEADER, String(x.tries))
+    const perTryMs = (x.route as CompiledRoute).perTryMs ?? runtime.service.config.timeouts.perTryMs
+    if (x.grpc !== null) announceGrpc(x, nowMs)
+    else if (runtime.announcer !== null) runtime.announcer.announce(x, perTryMs, nowMs)
+    if (perTryMs === null) return
+    attempt.onTimeout = this.#onTryTimeout
+    this.#context.wheel.arm(attempt, nowMs + perTryMs)
+  }
+
+  #failOpen(x: Exchange, { metrics }: ServiceRuntime, retryAfterMs: number): void {
+    metrics.breakerRejected()
+    x.retryAfterMs = retryAfterMs
     this.#fail(x, 'breaker_open', 'the service is left alone for a while because too many requests failed')
   }
 
@@ -81,8 +177,9 @@ export class Attempts {
   isTriedAgain(x: Exchange, attempt: Attempt, code: ErrorCode, isStale: boolean): boolean {
     const runtime = x.service as ServiceRuntime
     if (runtime.retry !== null) return this.#follow(x, runtime, attempt, this.#retries.afterFailure(x, attempt, code, isStale))
-    // Without retries, a connection that had died before it was used is still replaced, once.
-    if (!isStale || x.isFreeRetryUsed || attempt.bodyStarted || !isIdempotent(x.method)) return false
+    // Without retries, a connection that had died before it was used is still replaced, once; so is one that was going away.
+    if (!isStale || x.isFreeRetryUsed || attempt.bodyStarted) return false
+    if (code !== 'upstream_refused' && !isIdempotent(x.method)) return false
     x.isFreeRetryUsed = true
     this.#try(x, runtime, attempt)
     return true
@@ -96,6 +193,7 @@ export class Attempts {
       return false
     }
     this.#retries.rewind(x)
+    if (x.grpc !== null) takeHeldHead(x)
     if (decision.isFree) {
       x.isFreeRetryUsed = true
       this.#try(x, runtime, attempt)
@@ -115,19 +213,25 @@ export class Attempts {
   }
 
   /** A status the retry policy names: the response is thrown away and another endpoint asked, if the rules allow it. */
-  isStatusRepeated(x: Exchange, attempt: Attempt, head: ResponseHead): boolean {
+  isStatusRepeated(x: Exchange, attempt: Attempt, head: ResponseHead, trailers: string): boolean {
     const runtime = x.service as ServiceRuntime
     if (runtime.retry === null) return false
-    const decision = this.#retries.afterStatus(x, attempt, head)
-    if (decision.kind === 'retry') this.#finisher.cancelAttempt(x, 'failure', null)
+    const decision = this.#retries.afterStatus(x, attempt, head, trailers)
+    if (decision.kind === 'retry') this.#finisher.cancelAttempt(x, isAnswer(attempt) ? 'success' : 'failure', null)
     return this.#follow(x, runtime, attempt, decision)
   }
 
   readonly #onTryTimeout = (attempt: Attempt): void => {
     const x = attempt.exchange
     if (x.finished || attempt.done) return
-    this.#finisher.cancelAttempt(x, 'failure', 'upstream_timeout')
+    this.#finisher.cancel(attempt, 'failure', 'upstream_timeout')
+    if (this.hedging.hasOther(x, attempt)) return
     if (this.isTriedAgain(x, attempt, 'upstream_timeout', false)) return
     this.#fail(x, 'upstream_timeout', 'the endpoint did not answer in time')
   }
+}
+
+/** A gRPC status that is tried again, but does not say that the service is not well. */
+function isAnswer(attempt: Attempt): boolean {
+  return attempt.grpcStatus > 0 && attempt.status === 200 && !isGrpcFailure(attempt.grpcStatus)
 }

@@ -1,9 +1,11 @@
 import { ERROR_KINDS, type ErrorCode } from '../base/error.ts'
 import { type BreakerOutcome, outcomeOfStatus } from '../breaker/breaker.ts'
+import { GRPC_RESOURCE_EXHAUSTED } from '../codec/grpc/status.ts'
 import type { Attempt, Exchange } from '../exchange/exchange.ts'
 import type { Outcome } from '../service/endpoint.ts'
+import { finalGrpcStatus, isGrpcError } from './grpc.ts'
 import { heldRequestReady, heldResponseReady } from './held.ts'
-import type { CompiledRoute, ListenerRuntime, ProxyContext, RetryRuntime, ServiceRuntime } from './runtime.ts'
+import type { CompiledRoute, ListenerRuntime, ProxyContext, ServiceRuntime } from './runtime.ts'
 
 /** The ends: of an attempt, and of an exchange. Each happens exactly once, whichever way it came about. */
 export class Finisher {
@@ -13,10 +15,19 @@ export class Finisher {
     this.#context = context
   }
 
-  /** Gives up the running attempt, if there is one: its connection is closed, nothing more is heard of it. */
+  /** Gives up what attempts run: their connections are closed, nothing more is heard of them. */
   cancelAttempt(x: Exchange, outcome: Outcome, code: ErrorCode | null): void {
-    const { attempt } = x
-    if (attempt === null || attempt.done) return
+    const { attempt, backup } = x
+    if (backup !== null) {
+      x.backup = null
+      this.cancel(backup, outcome, code)
+    }
+    if (attempt !== null) this.cancel(attempt, outcome, code)
+  }
+
+  /** The same for one attempt of two. */
+  cancel(attempt: Attempt, outcome: Outcome, code: ErrorCode | null): void {
+    if (attempt.done) return
     attempt.waiting?.cancel(attempt)
     attempt.connection?.cancel()
     this.endAttempt(attempt, outcome, code)
@@ -29,12 +40,18 @@ export class Finisher {
     if (attempt.checkMs !== 0) wheel.remove(attempt)
     const durationMs = nowMs - attempt.startedMs
     const x = attempt.exchange
-    attempt.endpoint.state.end(outcome, nowMs, latencyOf(attempt, outcome, durationMs))
+    const isError = attempt.status >= 500 || (attempt.grpcStatus > 0 && isGrpcError(attempt, nowMs))
+    attempt.endpoint.state.end(outcome, nowMs, latencyOf(attempt, outcome, durationMs), isError)
     x.upstreamMs = x.upstreamMs < 0 ? durationMs : x.upstreamMs + durationMs
     x.nowMs = nowMs
     const runtime = x.service as ServiceRuntime
     if (attempt.breakerToken !== 0)
-      runtime.breaker?.record(attempt.breakerToken, breakerOutcome(outcome, attempt.status), durationMs, nowMs)
+      (runtime.breaker ?? runtime.breakers?.of(attempt.endpoint))?.record(
+        attempt.breakerToken,
+        breakerOutcome(outcome, attempt, isError),
+        durationMs,
+        nowMs,
+      )
     if (attempt.holdsBudget) {
       attempt.holdsBudget = false
       runtime.retry?.budget.release()
@@ -54,20 +71,30 @@ export class Finisher {
     // The end of the attempt is the end of the exchange, unless there was none or filters took their time.
     const nowMs = x.attempt !== null && x.route?.filters === null ? x.nowMs : clock.now()
     const durationMs = nowMs - x.startedMs
-    if (x.service !== null) this.#finishRetries(x, (x.service as ServiceRuntime).retry)
+    if (x.service !== null) this.leaveService(x)
+    if (x.places !== null) x.places.leave(nowMs)
+    x.tunnel?.release()
+    if (x.hedgeWait !== null) this.#context.fineWheel.remove(x.hedgeWait)
     const { route } = x
     const metrics = route === null ? listener.unmatched : listener.metricsOf(route as CompiledRoute)
     metrics.finish(status, durationMs, x.requestBytes, x.responseBytes)
+    if (x.grpc !== null) {
+      x.grpc.status = finalGrpcStatus(x, nowMs)
+      metrics.grpc.finish(x.grpc.status, x.grpc.requests.messages, x.grpc.responses.messages)
+    }
     if (accessLog !== null) accessLog(x, durationMs, status)
     if (route !== null && route.filters !== null) this.#finishFilters(x, route.filters)
     x.downstream.onFinished(x)
   }
 
-  #finishRetries(x: Exchange, retry: RetryRuntime | null): void {
+  /** The exchange is done with its service. */
+  leaveService(x: Exchange): void {
+    const { retry } = x.service as ServiceRuntime
     if (retry === null) return
     retry.budget.end()
     // A retry that was granted and never begun, because the exchange ended while it waited.
     if (x.isRetryGranted) retry.budget.release()
+    x.isRetryGranted = false
   }
 
   #finishFilters(x: Exchange, filters: NonNullable<CompiledRoute['filters']>): void {
@@ -92,6 +119,8 @@ function latencyOf(attempt: Attempt, outcome: Outcome, durationMs: number): numb
 }
 
 /** What an attempt says about its service: how it went on the wire, and if it went well, the status. */
-function breakerOutcome(outcome: Outcome, status: number): BreakerOutcome {
-  return outcome === 'success' ? outcomeOfStatus(status) : outcome
+function breakerOutcome(outcome: Outcome, attempt: Attempt, isError: boolean): BreakerOutcome {
+  if (outcome !== 'success') return outcome
+  if (attempt.grpcStatus === GRPC_RESOURCE_EXHAUSTED) return 'neutral'
+  return isError ? 'failure' : outcomeOfStatus(attempt.status)
 }

@@ -1,13 +1,19 @@
-import { type ErrorCode, GatewayError } from '../base/error.ts'
+import { ERROR_KINDS, type ErrorCode } from '../base/error.ts'
 import type { WireBuffer } from '../base/wire.ts'
-import { HEADER_DATE, HEADER_X_REQUEST_ID } from '../codec/header-id.ts'
+import { HEADER_UPGRADE } from '../codec/header-id.ts'
 import type { ResponseHead } from '../codec/http1/head.ts'
 import type { DownstreamEvents, UpstreamEvents } from '../exchange/contracts.ts'
 import { Attempt, type Exchange } from '../exchange/exchange.ts'
+import { changeBody, endBody, sendLastBody } from '../exchange/transform.ts'
 import { Attempts } from './attempts.ts'
+import { type FallbackRuntime, fallbackForError, fallbackForStatus } from './fallback.ts'
+import { FilterRun } from './filter-run.ts'
 import { Finisher } from './finish.ts'
-import { heldRequestReady, heldResponseReady } from './held.ts'
+import { CONTENT_TYPE_BIT, createError, endBrokenCall, isClientsDeadline, localOf, readGrpcHead, recognizeGrpc } from './grpc.ts'
+import { GrpcFlow } from './grpc-flow.ts'
+import { heldRequestReady, heldResponseReady, sendHeldResponse } from './held.ts'
 import { HttpDate } from './http-date.ts'
+import { forwardSubject } from './listener-entry.ts'
 import {
   addForwardingFields,
   applyUnderscorePolicy,
@@ -18,16 +24,15 @@ import {
   stripRequestHopByHop,
   stripResponseHopByHop,
 } from './prepare.ts'
-import { createProblem, publicDetail, setLocalResponse } from './respond.ts'
-import { NO_RETRY_LINE } from './retry.ts'
+import { publicDetail, setLocalResponse, stampResponse } from './respond.ts'
 import type { CompiledRoute, ListenerRuntime, ProxyContext, ServiceRuntime } from './runtime.ts'
+import { TimeLimits } from './time-limits.ts'
+import { changeProtocol, readUpgrade, sendHeld, UpgradeTunnel } from './websocket.ts'
+import { chooseService } from './weighted.ts'
 
-const REQUEST_ID_BIT = 1 << HEADER_X_REQUEST_ID
-const DATE_BIT = 1 << HEADER_DATE
+const UPGRADE_BIT = 1 << HEADER_UPGRADE
 /** Held request body beyond which the client is paused. */
 const HELD_BODY_BYTES = 64 * 1024
-/** For asynchronous filters of a route that names no timeout and no single service. */
-const FILTER_TIMEOUT_MS = 15_000
 
 /**
  * The whole life of a request, in order. Both sides report here: the downstream connection what the client sends (`DownstreamEvents`),
@@ -40,12 +45,32 @@ export class RequestHandler implements DownstreamEvents, UpstreamEvents {
   readonly #context: ProxyContext
   readonly #finisher: Finisher
   readonly #attempts: Attempts
+  readonly #limits: TimeLimits
+  readonly #filters: FilterRun
+  readonly #grpc: GrpcFlow
   readonly #date: HttpDate
 
   constructor(context: ProxyContext) {
     this.#context = context
     this.#finisher = new Finisher(context)
     this.#attempts = new Attempts(context, this.#finisher, (x, code, detail) => this.#fail(x, code, detail))
+    this.#filters = new FilterRun({
+      answer: (x) => this.#answer(x),
+      fail: (x, code, detail) => this.#fail(x, code, detail),
+      route: (x, route) => this.#route(x, route),
+      replaceResponse: (x) => this.#replaceResponse(x),
+      releaseResponse: (x) => this.#releaseResponse(x),
+      armForFilter: (x, route) => this.#limits.armForFilter(x, route),
+      onFilterDefect: (error, route) => context.onDefect(error, `a filter of route ${route}`),
+      defect: (x, error) => this.#defect(x, error),
+    })
+    this.#grpc = new GrpcFlow(context, this.#attempts, this.#finisher, {
+      takeHead: (attempt, head) => this.#takeHead(attempt, head),
+      onFlush: (attempt) => this.onFlush(attempt),
+      answer: (x) => this.#answer(x),
+      end: (x, trailers) => this.#endWith(x, trailers),
+    })
+    this.#limits = new TimeLimits(context, (x) => this.#onRequestTimeout(x))
     this.#date = new HttpDate(context.clock)
   }
 
@@ -57,11 +82,16 @@ export class RequestHandler implements DownstreamEvents, UpstreamEvents {
     const { snapshot } = this.#context
     x.snapshot = snapshot
     const { config, trusted } = listener
+    if ((x.request.headers.seen & CONTENT_TYPE_BIT) !== 0) recognizeGrpc(x)
     const problem = resolveTarget(x)
     if (trusted !== null) resolveClient(x, trusted)
     if (config.headers.requestId) assignRequestId(x, this.#context.nextRequestId)
     if (problem !== null) return this.#fail(x, problem, 'the request target is not one this gateway serves')
     if (x.request.hasUnderscore && !applyUnderscorePolicy(x)) return this.#fail(x, 'bad_request', 'a field name holds an underscore')
+    if (listener.toHttps !== null && x.scheme === 'http') {
+      x.local = listener.toHttps(x)
+      if (x.local !== null) return this.#answer(x)
+    }
     const expectation = readExpect(x)
     if (expectation !== null) return this.#fail(x, expectation, 'only 100-continue can be expected')
 
@@ -70,13 +100,19 @@ export class RequestHandler implements DownstreamEvents, UpstreamEvents {
     const { route } = match
     x.route = route
     x.params = match.params
+    if (snapshot.shedder?.refuses(route.importance) === true) return this.#fail(x, 'load_shed', 'the gateway is overloaded')
     if (route.maxBodyBytes !== null) x.maxBodyBytes = route.maxBodyBytes
     if (x.request.contentLength > x.maxBodyBytes)
       return this.#fail(x, 'body_too_large', `a request body may have ${x.maxBodyBytes} bytes here`)
 
+    if ((x.request.headers.seen & UPGRADE_BIT) !== 0 || route.isUpgradeOnly || x.request.protocol !== '') {
+      const refusal = readUpgrade(x, route, this.#context.random)
+      if (refusal !== null) return this.#fail(x, refusal, ERROR_KINDS[refusal].doc)
+    }
     stripRequestHopByHop(x)
     addForwardingFields(x)
-    if (route.filters !== null) this.#runRequestFilters(x, route)
+    if (listener.subjectHeaders !== null) forwardSubject(x, listener.subjectHeaders, listener.tls)
+    if (route.filters !== null) this.#filters.request(x, route)
     else this.#route(x, route)
   }
 
@@ -84,103 +120,23 @@ export class RequestHandler implements DownstreamEvents, UpstreamEvents {
     const listener = x.listener as ListenerRuntime
     listener.metrics.requestsInFlight.add(1)
     x.snapshot = this.#context.snapshot
+    // Of a head over HTTP/2 that is only too large, the beginning has been read.
+    if (x.request.major === 2) recognizeGrpc(x)
     if (listener.config.headers.requestId) x.requestId = this.#context.nextRequestId()
     this.#fail(x, code, detail)
   }
 
-  // ---- 2. request filters ----
-
-  #runRequestFilters(x: Exchange, route: CompiledRoute): void {
-    const filters = route.filters as NonNullable<CompiledRoute['filters']>
-    while (x.filterIndex < filters.length) {
-      const { onRequest } = filters[x.filterIndex++] as (typeof filters)[number]
-      if (onRequest === null) continue
-      let pending: void | Promise<void>
-      try {
-        pending = onRequest(x)
-      } catch (error) {
-        return this.#filterThrew(x, error, x.epoch)
-      }
-      if (pending !== undefined) {
-        const { epoch } = x
-        this.#armFilterTimeout(x, route)
-        pending.then(
-          () => this.#afterRequestFilter(x, route, epoch),
-          (error: unknown) => this.#filterThrew(x, error, epoch),
-        )
-        return
-      }
-      if (x.local !== null) return this.#answer(x)
-      if (x.rejection !== null) return this.#fail(x, x.rejection, x.rejectionDetail)
-    }
-    this.#route(x, route)
-  }
-
-  #afterRequestFilter(x: Exchange, route: CompiledRoute, epoch: number): void {
-    if (x.finished || x.epoch !== epoch) return
-    try {
-      if (x.local !== null) this.#answer(x)
-      else this.#runRequestFilters(x, route)
-    } catch (error) {
-      this.#defect(x, error)
-    }
-  }
-
-  /** A filter that waits for something has the request timeout for it, unless one is running already. */
-  #armFilterTimeout(x: Exchange, route: CompiledRoute): void {
-    if (x.deadlineMs !== 0) return
-    const requestMs = route.requestMs ?? route.single?.service.config.timeouts.requestMs ?? FILTER_TIMEOUT_MS
-    if (requestMs === 0) return
-    x.onTimeout = this.#onRequestTimeout
-    this.#context.wheel.arm(x, this.#context.clock.now() + requestMs)
-  }
-
-  /** An error it names itself (a body too large, say) is the answer; anything else is a defect of the filter. */
-  #filterThrew(x: Exchange, error: unknown, epoch: number): void {
-    if (x.finished || x.epoch !== epoch) return
-    if (error instanceof GatewayError) return this.#fail(x, error.code, error.message)
-    this.#context.onDefect(error, `a filter of route ${x.route?.name ?? '-'}`)
-    x.filterIndex = 0
-    this.#fail(x, 'internal', 'a filter failed')
-  }
-
-  // ---- 3. pick and send ----
+  // ---- 2. request filters (filter-run.ts), then 3. pick and send ----
 
   #route(x: Exchange, route: CompiledRoute): void {
     if (route.answer !== null) {
       x.local = route.answer(x)
       return this.#answer(x)
     }
-    const service = route.single ?? this.#chooseService(route)
+    const service = route.single ?? chooseService(route, this.#context.random)
     x.service = service
-    x.onTimeout = this.#onRequestTimeout
-    this.#armTimeout(x, service, x.startedMs)
+    this.#limits.begin(x, service, x.startedMs)
     this.#attempts.begin(x, service)
-  }
-
-  /**
-   * What the request timeout measures begins when the request is complete (a long upload is not a slow service) and ends with the
-   * response head (a long download is not either). While a body moves, only standing still counts, and only where it is the endpoint
-   * that stands still: for slow clients the listener has timeouts of its own.
-   */
-  #armTimeout(x: Exchange, runtime: ServiceRuntime, nowMs: number): void {
-    const { timeouts } = runtime.service.config
-    let limitMs = 0
-    if (x.headSent) limitMs = x.responseBlocked ? 0 : timeouts.idleMs
-    else if (x.requestComplete) limitMs = (x.route as CompiledRoute).requestMs ?? timeouts.requestMs
-    else if (x.requestBlocked) limitMs = timeouts.idleMs
-    if (limitMs > 0) this.#context.wheel.arm(x, nowMs + limitMs)
-    else this.#context.wheel.disarm(x)
-  }
-
-  #chooseService(route: CompiledRoute): ServiceRuntime {
-    const weighted = route.weighted as NonNullable<CompiledRoute['weighted']>
-    const point = this.#context.random()
-    for (let i = 0; i < weighted.length; i++) {
-      const choice = weighted[i] as (typeof weighted)[number]
-      if (point < choice.upTo) return choice.service
-    }
-    return (weighted[weighted.length - 1] as (typeof weighted)[number]).service
   }
 
   onReady(attempt: Attempt): void {
@@ -189,18 +145,8 @@ export class RequestHandler implements DownstreamEvents, UpstreamEvents {
     if (x.expectsContinue && x.requestBytes === 0) x.downstream.sendContinue()
     // Once: this may be the second attempt.
     x.expectsContinue = false
-    const { heldRequest } = x
-    if (heldRequest !== null) {
-      x.heldRequest = null
-      x.heldRequestBytes = 0
-      attempt.bodyStarted = true
-      const connection = attempt.connection
-      for (let i = 0; i < heldRequest.length && attempt.connection === connection && connection !== null; i++) {
-        const piece = heldRequest[i] as Buffer
-        if (x.replayLimit > 0) this.#attempts.remember(x, piece, 0, piece.length)
-        connection.sendBody(piece, 0, piece.length, false)
-      }
-    }
+    if (attempt === x.backup) return this.#attempts.hedging.sendBody(x, attempt)
+    if (x.heldRequest !== null) this.#attempts.sendHeld(attempt, x.heldRequest)
     if (attempt.connection === null) return
     if (x.heldRequestEnd !== null) return attempt.connection.sendEnd(x.heldRequestEnd)
     // When the connection had to be opened first, nobody else sends off what was gathered until more of the body comes.
@@ -218,12 +164,22 @@ export class RequestHandler implements DownstreamEvents, UpstreamEvents {
     }
     // The response is complete or will be without the rest of this: nobody wants it.
     if (x.finished || x.local !== null) return true
+    const { requestTransform } = x
+    if (requestTransform === null) return this.#takeBody(x, bytes, start, end, stable)
+    const changed = changeBody(x, requestTransform, bytes, start, end, this.#failLate)
+    return changed.length === 0 || this.#takeBody(x, changed, 0, changed.length, true)
+  }
+
+  #takeBody(x: Exchange, bytes: Buffer, start: number, end: number, stable: boolean): boolean {
+    x.grpc?.requests.read(bytes, start, end)
     const { attempt } = x
-    if (attempt !== null && attempt.connection !== null && attempt.sent && x.heldRequest === null) {
+    if (x.tunnel !== null && !x.tunnel.onRequest(bytes, start, end)) return true
+    const isOpen = x.upgrade === '' || x.tunnel !== null
+    if (isOpen && attempt !== null && attempt.connection !== null && attempt.sent && x.heldRequest === null) {
       attempt.bodyStarted = true
       if (x.replayLimit > 0) this.#attempts.remember(x, bytes, start, end)
       x.requestBlocked = !attempt.connection.sendBody(bytes, start, end, stable)
-      if (x.requestBlocked || x.headSent) this.#armTimeout(x, x.service as ServiceRuntime, this.#context.clock.now())
+      if (x.requestBlocked || x.headSent) this.#limits.rearm(x)
       return !x.requestBlocked
     }
     if (x.heldRequest === null) x.heldRequest = []
@@ -234,9 +190,15 @@ export class RequestHandler implements DownstreamEvents, UpstreamEvents {
     return true
   }
 
-  onRequestEnd(x: Exchange, trailers: string): void {
+  onRequestEnd(x: Exchange, given: string): void {
     x.requestComplete = true
-    if (x.service !== null && !x.headSent && x.local === null) this.#armTimeout(x, x.service as ServiceRuntime, this.#context.clock.now())
+    let trailers = given
+    if (x.requestTransform !== null && x.local === null && !x.finished) {
+      const last = endBody(x, x.requestTransform, given, this.#failLate)
+      if (last.length > 0) this.#takeBody(x, last, 0, last.length, true)
+      trailers = x.requestTransform.trailers
+    }
+    if (x.service !== null && !x.headSent && x.local === null) this.#limits.rearm(x)
     // Kept in any case: a repeated attempt ends its request with it.
     x.heldRequestEnd = trailers
     const connection = x.attempt?.connection ?? null
@@ -249,6 +211,8 @@ export class RequestHandler implements DownstreamEvents, UpstreamEvents {
   }
 
   onRequestError(x: Exchange, code: ErrorCode, detail: string): void {
+    // Who listens to a stream may have nothing to say; the idle timeout of the service looks at both directions.
+    if (x.grpc !== null && x.headSent && code === 'request_timeout' && x.request.major === 2) return
     this.#failLate(x, code, detail)
   }
 
@@ -257,19 +221,35 @@ export class RequestHandler implements DownstreamEvents, UpstreamEvents {
   onInformational(attempt: Attempt, head: ResponseHead): void {
     const x = attempt.exchange
     stripResponseHopByHop(head.headers, head.connection)
-    if (!x.headSent) x.downstream.sendInformational(head)
+    if (!x.headSent && attempt !== x.backup) x.downstream.sendInformational(head)
   }
 
   onHead(attempt: Attempt, head: ResponseHead): void {
     const x = attempt.exchange
     if (attempt.deadlineMs !== 0) this.#context.wheel.remove(attempt)
     attempt.status = head.status
-    const { service, tracksLatency } = x.service as ServiceRuntime
-    if (tracksLatency) attempt.headMs = this.#context.clock.now() - attempt.startedMs
-    if (head.status >= 400 && this.#attempts.isStatusRepeated(x, attempt, head)) return
+    const runtime = x.service as ServiceRuntime
+    if (runtime.tracksLatency || x.places !== null) attempt.headMs = this.#context.clock.now() - attempt.startedMs
+    if (x.backup !== null && !this.#attempts.hedging.isWinner(x, attempt, head, runtime)) return
+    if (runtime.hedge !== null && head.status < 500) this.#attempts.hedging.record(attempt, runtime.hedge)
+    const isForeign = x.grpc !== null && !readGrpcHead(attempt, head)
+    if ((head.status >= 400 || attempt.grpcStatus > 0) && this.#attempts.isStatusRepeated(x, attempt, head, '')) return
+    if (head.status >= 500 && this.#isReplaced(x, attempt, head.status)) return
+    if (x.grpc !== null && this.#grpc.keepsHead(x, attempt, head, isForeign)) return
+    this.#takeHead(attempt, head)
+  }
+
+  /** The head is what the client gets. */
+  #takeHead(attempt: Attempt, head: ResponseHead): void {
+    const x = attempt.exchange
+    const { service } = x.service as ServiceRuntime
     stripResponseHopByHop(head.headers, head.connection)
+    if (x.upgrade !== '' && !changeProtocol(x, head.status, () => this.#createTunnel(x))) {
+      this.#finisher.cancel(attempt, 'neutral', 'upstream_protocol')
+      return this.#fail(x, 'upstream_protocol', 'the endpoint speaks HTTP only')
+    }
     x.response = head
-    this.#stampResponse(x)
+    stampResponse(x, this.#date)
     if (service.sticky !== null) {
       const cookie = service.sticky.setCookie(attempt.endpoint, x.stickyKey, x.scheme === 'https')
       if (cookie !== null) head.headers.add('Set-Cookie', cookie)
@@ -279,83 +259,45 @@ export class RequestHandler implements DownstreamEvents, UpstreamEvents {
       this.#sendHead(x)
     } else {
       x.responseHeld = true
-      this.#runResponseFilters(x, filters)
+      this.#filters.response(x, x.route as CompiledRoute)
     }
-  }
-
-  /** What every response carries. Before the filters, so that they have the last word. */
-  #stampResponse(x: Exchange): void {
-    const { headers } = x.response as ResponseHead
-    if (x.requestId !== '' && (headers.seen & REQUEST_ID_BIT) === 0) headers.addLines(`X-Request-Id: ${x.requestId}\r\n`, REQUEST_ID_BIT)
-    if (x.isRetryForbidden) headers.addLines(NO_RETRY_LINE, 0)
-    // RFC 9110 section 6.6.1: a recipient with a clock dates what came without.
-    if ((headers.seen & DATE_BIT) === 0) headers.addLines(`Date: ${this.#date.text()}\r\n`, DATE_BIT)
   }
 
   #sendHead(x: Exchange): void {
     x.headSent = true
     x.downstream.sendHead(x)
+    if (x.tunnel !== null) sendHeld(x)
   }
 
-  // ---- 5. response filters, in reverse ----
-
-  #runResponseFilters(x: Exchange, filters: NonNullable<CompiledRoute['filters']>): void {
-    while (x.filterIndex > 0) {
-      const { onResponse } = filters[--x.filterIndex] as (typeof filters)[number]
-      if (onResponse === null) continue
-      let pending: void | Promise<void>
-      try {
-        pending = onResponse(x)
-      } catch (error) {
-        return this.#filterThrew(x, error, x.epoch)
-      }
-      if (pending !== undefined) {
-        const { epoch } = x
-        this.#armFilterTimeout(x, x.route as CompiledRoute)
-        pending.then(
-          () => this.#afterResponseFilter(x, filters, epoch),
-          (error: unknown) => this.#filterThrew(x, error, epoch),
-        )
-        return
-      }
-      if (x.local !== x.appliedLocal) this.#replaceResponse(x)
-    }
-    this.#releaseResponse(x)
+  #createTunnel(x: Exchange): UpgradeTunnel {
+    const { wheel, clock } = this.#context
+    return new UpgradeTunnel(x, x.route as CompiledRoute, { wheel, now: clock.now, end: (ended) => this.#endTunnel(ended) })
   }
 
-  #afterResponseFilter(x: Exchange, filters: NonNullable<CompiledRoute['filters']>, epoch: number): void {
-    if (x.finished || x.epoch !== epoch) return
-    try {
-      if (x.local !== x.appliedLocal) this.#replaceResponse(x)
-      this.#runResponseFilters(x, filters)
-    } catch (error) {
-      this.#defect(x, error)
-    }
+  /** From our side: the endpoint is not asked. */
+  #endTunnel(x: Exchange): void {
+    if (x.finished) return
+    this.#finisher.cancelAttempt(x, 'success', null)
+    this.#end(x, '')
   }
+
+  // ---- 5. response filters, in reverse (filter-run.ts) ----
 
   /** A response filter answered instead of the upstream: what the upstream still sends is of no interest. */
   #replaceResponse(x: Exchange): void {
-    const local = x.local as NonNullable<Exchange['local']>
+    const local = localOf(x)
     this.#finisher.cancelAttempt(x, 'success', null)
     x.heldResponse = local.body === null ? null : [local.body]
     x.heldResponseEnd = ''
     setLocalResponse(x, local)
-    this.#stampResponse(x)
+    stampResponse(x, this.#date)
   }
 
   /** The filters are done: the head goes out, then what was held back, then the rest as it comes. */
   #releaseResponse(x: Exchange): void {
     x.responseHeld = false
     this.#sendHead(x)
-    const { heldResponse } = x
-    if (heldResponse !== null) {
-      x.heldResponse = null
-      for (let i = 0; i < heldResponse.length; i++) {
-        const piece = heldResponse[i] as Buffer
-        x.responseBytes += piece.length
-        x.downstream.sendBody(piece, 0, piece.length, false)
-      }
-    }
+    if (x.heldResponse !== null) sendHeldResponse(x, x.heldResponse)
     if (x.heldResponseEnd !== null) return this.#end(x, x.heldResponseEnd)
     x.downstream.flush()
     this.#continueResponse(x)
@@ -365,12 +307,20 @@ export class RequestHandler implements DownstreamEvents, UpstreamEvents {
   #continueResponse(x: Exchange): void {
     const connection = x.attempt?.connection ?? null
     if (connection === null) return
-    this.#armTimeout(x, x.service as ServiceRuntime, this.#context.clock.now())
+    this.#limits.rearm(x)
     connection.resumeResponse()
   }
 
   onBody(attempt: Attempt, bytes: WireBuffer, start: number, end: number, stable: boolean): boolean {
     const x = attempt.exchange
+    if (x.grpc !== null && !this.#grpc.takesBody(attempt, x.grpc, bytes, start, end)) return true
+    const { responseTransform } = x
+    if (responseTransform === null) return this.#sendBody(x, bytes, start, end, stable)
+    const changed = changeBody(x, responseTransform, bytes, start, end, this.#failLate)
+    return x.finished || changed.length === 0 || this.#sendBody(x, changed as WireBuffer, 0, changed.length, true)
+  }
+
+  #sendBody(x: Exchange, bytes: WireBuffer, start: number, end: number, stable: boolean): boolean {
     if (x.responseHeld) {
       if (x.heldResponse === null) x.heldResponse = []
       x.heldResponse.push(Buffer.from(bytes.subarray(start, end)))
@@ -379,8 +329,10 @@ export class RequestHandler implements DownstreamEvents, UpstreamEvents {
       if (x.heldResponseBytes > x.holdResponseLimit) heldResponseReady(x)
       return true
     }
-    x.responseBytes += end - start
-    x.responseBlocked = !x.downstream.sendBody(bytes, start, end, stable)
+    const to = x.tunnel === null ? end : x.tunnel.onResponse(bytes, start, end)
+    x.responseBytes += to - start
+    x.responseBlocked = !x.downstream.sendBody(bytes, start, to, stable)
+    x.tunnel?.afterResponse()
     return !x.responseBlocked
   }
 
@@ -389,12 +341,17 @@ export class RequestHandler implements DownstreamEvents, UpstreamEvents {
     if (x.responseHeld) return
     x.downstream.flush()
     // Only a response that takes more than one read comes here: from now on it must keep moving.
-    if (x.headSent) this.#armTimeout(x, x.service as ServiceRuntime, this.#context.clock.now())
+    if (x.headSent) this.#limits.rearm(x)
   }
 
   onEnd(attempt: Attempt, trailers: string): void {
     const x = attempt.exchange
+    if (x.grpc !== null) return this.#grpc.end(x, attempt, trailers)
     this.#finisher.endAttempt(attempt, 'success', null)
+    this.#endWith(x, trailers)
+  }
+
+  #endWith(x: Exchange, trailers: string): void {
     if (x.responseHeld) {
       x.heldResponseEnd = trailers
       heldResponseReady(x)
@@ -405,7 +362,9 @@ export class RequestHandler implements DownstreamEvents, UpstreamEvents {
 
   // ---- 6. the response is complete ----
 
-  #end(x: Exchange, trailers: string): void {
+  #end(x: Exchange, given: string): void {
+    const trailers = x.responseTransform === null ? given : sendLastBody(x, x.responseTransform, given, this.#failLate)
+    if (x.finished) return
     x.responseComplete = true
     x.downstream.sendEnd(trailers)
     this.#finisher.finish(x)
@@ -413,17 +372,17 @@ export class RequestHandler implements DownstreamEvents, UpstreamEvents {
 
   /** A response made here: of the route, a filter, or an error of ours. Response filters that were entered see it too. */
   #answer(x: Exchange): void {
-    const local = x.local as NonNullable<Exchange['local']>
+    const local = localOf(x)
     this.#finisher.cancelAttempt(x, 'neutral', null)
     setLocalResponse(x, local)
-    this.#stampResponse(x)
+    stampResponse(x, this.#date)
     x.epoch++
     x.responseHeld = true
     x.heldRequest = null
     x.heldResponse = local.body === null ? null : [local.body]
     x.heldResponseEnd = ''
     const filters = x.route?.filters ?? null
-    if (filters !== null && x.filterIndex > 0) this.#runResponseFilters(x, filters)
+    if (filters !== null && x.filterIndex > 0) this.#filters.response(x, x.route as CompiledRoute)
     else this.#releaseResponse(x)
   }
 
@@ -432,26 +391,34 @@ export class RequestHandler implements DownstreamEvents, UpstreamEvents {
   onFailure(attempt: Attempt, code: ErrorCode, detail: string): void {
     const x = attempt.exchange
     const isLocal = code === 'pool_overflow'
-    const wasStale = attempt.reused && !attempt.headReceived && code === 'upstream_reset'
+    const wasStale = attempt.reused && !attempt.headReceived && (code === 'upstream_reset' || code === 'upstream_refused')
     // A kept-alive connection that dies under a request says that the endpoint was tired of waiting, not that it is ill.
     this.#finisher.endAttempt(attempt, isLocal || wasStale ? 'neutral' : 'failure', code)
     if (x.headSent) return this.#breakOff(x, code)
-    if (this.#attempts.isTriedAgain(x, attempt, code, wasStale)) return
-    this.#fail(x, code, `service ${x.service?.service.name ?? '-'}: ${publicDetail(code, detail)}`)
+    if (this.#attempts.hedging.hasOther(x, attempt)) return
+    if (!this.#attempts.isTriedAgain(x, attempt, code, wasStale))
+      this.#fail(x, code, `service ${x.service?.service.name ?? '-'}: ${publicDetail(code, detail)}`)
   }
 
   readonly #onRequestTimeout = (x: Exchange): void => {
     if (x.finished) return
-    this.#finisher.cancelAttempt(x, 'failure', 'upstream_timeout')
+    // What a client of gRPC allows its call says nothing about the service.
+    this.#finisher.cancelAttempt(x, isClientsDeadline(x, this.#context.clock.now()) ? 'neutral' : 'failure', 'upstream_timeout')
     if (x.headSent) this.#breakOff(x, 'upstream_timeout')
     else this.#fail(x, 'upstream_timeout', 'the service did not answer in time')
+  }
+
+  onShutdown(x: Exchange): void {
+    x.tunnel?.goAway()
   }
 
   /** The client has gone away. */
   onClosed(x: Exchange): void {
     if (x.finished) return
-    x.errorCode = 'client_closed'
-    this.#finisher.cancelAttempt(x, 'neutral', 'client_closed')
+    // That is how the other protocol ends.
+    const code = x.tunnel === null ? 'client_closed' : null
+    x.errorCode = code
+    this.#finisher.cancelAttempt(x, 'neutral', code)
     this.#finisher.finish(x)
   }
 
@@ -459,7 +426,7 @@ export class RequestHandler implements DownstreamEvents, UpstreamEvents {
     if (subject instanceof Attempt) {
       const x = subject.exchange
       x.requestBlocked = false
-      if (!x.headSent && !x.requestComplete) this.#context.wheel.disarm(x)
+      if (!x.headSent && !x.requestComplete) this.#limits.rearm(x)
       x.downstream.resumeRequest()
     } else if (!subject.responseHeld) {
       subject.responseBlocked = false
@@ -467,16 +434,46 @@ export class RequestHandler implements DownstreamEvents, UpstreamEvents {
     }
   }
 
-  /** An error answer, when there is still somebody to answer. */
+  /** An error answer, when there is still somebody to answer; or what is configured to be answered instead. */
   #fail(x: Exchange, code: ErrorCode, detail: string): void {
     if (x.finished) return
+    const fallback = fallbackForError(x, code)
+    if (fallback !== null && this.#fallBack(x, fallback, code)) return
     x.errorCode = code
-    x.local = createProblem(x, code, detail)
+    x.local = createError(x, code, detail, this.#context.clock.now())
     this.#answer(x)
   }
 
+  /** The service answered with a status that something else is answered for. */
+  #isReplaced(x: Exchange, attempt: Attempt, status: number): boolean {
+    const fallback = fallbackForStatus(x, status)
+    if (fallback === null || (fallback.service !== null && !this.#attempts.canMove(x))) return false
+    this.#finisher.cancel(attempt, 'success', null)
+    return this.#fallBack(x, fallback, null)
+  }
+
+  /** False when the request cannot be sent to another service any more, because some of its body is gone. */
+  #fallBack(x: Exchange, fallback: FallbackRuntime, code: ErrorCode | null): boolean {
+    const { service } = fallback
+    if (service !== null && !this.#attempts.canMove(x)) return false
+    ;((x.service ?? (x.route as CompiledRoute).single) as ServiceRuntime | null)?.metrics.fallback(x.fallbackCause as string)
+    if (fallback.answer !== null) {
+      x.errorCode = code
+      x.local = fallback.answer(x)
+      this.#answer(x)
+    } else if (service !== null) {
+      this.#finisher.cancelAttempt(x, 'neutral', code)
+      if (x.service !== null) this.#finisher.leaveService(x)
+      this.#attempts.move(x)
+      x.service = service
+      this.#limits.begin(x, service, x.nowMs)
+      this.#attempts.begin(x, service)
+    }
+    return true
+  }
+
   /** The request proved bad after its head was accepted. */
-  #failLate(x: Exchange, code: ErrorCode, detail: string): void {
+  readonly #failLate = (x: Exchange, code: ErrorCode, detail: string): void => {
     if (x.finished || x.local !== null) return
     this.#finisher.cancelAttempt(x, 'neutral', code)
     if (x.headSent) this.#breakOff(x, code)
@@ -486,7 +483,7 @@ export class RequestHandler implements DownstreamEvents, UpstreamEvents {
   /** Part of the response is out: the only honest end is a broken connection. */
   #breakOff(x: Exchange, code: ErrorCode): void {
     x.errorCode = code
-    x.downstream.abort()
+    if (x.grpc === null || !endBrokenCall(x, code, this.#context.clock.now())) x.downstream.abort()
     this.#finisher.finish(x)
   }
 

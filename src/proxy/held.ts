@@ -15,3 +15,14 @@ export function heldResponseReady(x: Exchange): void {
   x.onHeldResponse = null
   onHeldResponse(x)
 }
+
+/** What was held of a response goes out. */
+export function sendHeldResponse(x: Exchange, pieces: readonly Buffer[]): void {
+  x.heldResponse = null
+  for (let i = 0; i < pieces.length; i++) {
+    const piece = pieces[i] as Buffer
+    if (piece.length === 0) continue
+    x.responseBytes += piece.length
+    x.downstream.sendBody(piece, 0, piece.length, false)
+  }
+}

@@ -26,7 +26,7 @@ import {
   HEADER_X_REQUEST_ID,
   headerIdOf,
 } from '../codec/header-id.ts'
-import { CONNECTION_OTHER, isHost } from '../codec/http1/head.ts'
+import { CONNECTION_OTHER, isHost, type RequestHead } from '../codec/http1/head.ts'
 import type { Exchange } from '../exchange/exchange.ts'
 import { hostWithoutPort, normalizePath, splitAbsoluteForm } from '../exchange/target.ts'
 
@@ -247,11 +247,17 @@ export function addForwardingFields(x: Exchange): void {
   if (via !== null) {
     const earlier = headers.getById(HEADER_VIA)
     if (earlier === undefined) {
-      headers.add('Via', x.request.minor === 1 ? `1.1 ${via}` : `1.0 ${via}`)
+      headers.add('Via', `${versionOf(x.request)} ${via}`)
     } else {
-      headers.set('Via', `${headers.getAll('via').join(', ')}, 1.${x.request.minor} ${via}`)
+      headers.set('Via', `${headers.getAll('via').join(', ')}, ${versionOf(x.request)} ${via}`)
     }
   }
+}
+
+/** What Via says of how the request came. One connection speaks one major version, so kept lines need not look at it. */
+function versionOf(request: RequestHead): string {
+  if (request.major === 2) return '2.0'
+  return request.minor === 1 ? '1.1' : '1.0'
 }
 
 /**
@@ -265,7 +271,7 @@ function forwardingLines(x: Exchange): string {
     client.linesFor = listener
     client.linesMinor = x.request.minor
     client.lines = `X-Forwarded-For: ${x.remoteAddress}\r\nX-Forwarded-Proto: ${x.scheme}\r\nX-Forwarded-Port: ${listener.port}\r\n`
-    if (via !== null) client.lines += `Via: 1.${x.request.minor} ${via}\r\n`
+    if (via !== null) client.lines += `Via: ${versionOf(x.request)} ${via}\r\n`
   }
   return x.authority === '' ? client.lines : `${client.lines}X-Forwarded-Host: ${x.authority}\r\n`
 }

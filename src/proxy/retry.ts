@@ -1,11 +1,13 @@
 import type { ErrorCode } from '../base/error.ts'
 import { Timed } from '../base/timers.ts'
-import { HEADER_RETRY_AFTER } from '../codec/header-id.ts'
+import { findTrailer } from '../codec/grpc/fields.ts'
+import { HEADER_RETRY_AFTER, HEADER_X_SLUICE_ATTEMPT } from '../codec/header-id.ts'
 import type { ResponseHead } from '../codec/http1/head.ts'
 import type { Attempt, Exchange } from '../exchange/exchange.ts'
 import { RETRY_BACKOFF_DEFAULTS, retryDelayMs } from '../retry/backoff.ts'
 import { type AttemptFailure, BUDGET_EXHAUSTED, type FailedAttempt, isIdempotent, type RetryDecision } from '../retry/policy.ts'
-import { DO_NOT_RETRY, NO_DELAY, parseRetryAfterMs } from '../retry/retry-after.ts'
+import { DO_NOT_RETRY, NO_DELAY, parsePushbackMs, parseRetryAfterMs } from '../retry/retry-after.ts'
+import { grpcStatusOfError } from './grpc.ts'
 import type { ProxyContext, RetryRuntime, ServiceRuntime } from './runtime.ts'
 
 /**
@@ -16,9 +18,8 @@ import type { ProxyContext, RetryRuntime, ServiceRuntime } from './runtime.ts'
  *   X-Sluice-Retry: no       on a response: whoever is before does not try again
  */
 export const ATTEMPT_HEADER = 'X-Sluice-Attempt'
-export const NO_RETRY_LINE = 'X-Sluice-Retry: no\r\n'
-const ATTEMPT_FIELD = 'x-sluice-attempt'
 const RETRY_FIELD = 'x-sluice-retry'
+const PUSHBACK_FIELD = 'grpc-retry-pushback-ms'
 
 /** The wait before a retry, or its end without one. */
 export class RetryWait extends Timed {
@@ -53,6 +54,9 @@ export class Retries {
     serverDelayMs: NO_DELAY,
   }
 
+  /** The service has said when to come back, to the millisecond. */
+  #isPushedBack = false
+
   constructor(context: ProxyContext) {
     this.#context = context
   }
@@ -62,8 +66,9 @@ export class Retries {
     retry.budget.begin(x.nowMs)
     if (!x.hasRequestBody) return
     const { config } = retry
-    const mayRepeat = config.nonIdempotent || isIdempotent(x.method) || x.request.headers.has('idempotency-key')
-    x.replayLimit = mayRepeat ? config.replayBytes : 0
+    // An endpoint over HTTP/2 can say that it has not begun with a request: then it does not matter what the request does.
+    const mayBeRefused = x.grpc !== null || (x.service as ServiceRuntime).service.config.http2 !== null
+    x.replayLimit = mayBeRefused || config.nonIdempotent || isRepeatable(x) ? config.replayBytes : 0
   }
 
   /** Keeps what goes to the endpoint, as long as it is little. */
@@ -82,15 +87,22 @@ export class Retries {
   afterFailure(x: Exchange, attempt: Attempt, code: ErrorCode, isStale: boolean): RetryDecision {
     this.#facts.failure = failureOf(code, isStale)
     this.#facts.status = 0
+    this.#facts.grpcStatus = x.grpc === null ? -1 : grpcStatusOfError(x, code, this.#context.clock.now())
+    this.#isPushedBack = false
     this.#facts.serverDelayMs = code === 'pool_overflow' ? DO_NOT_RETRY : NO_DELAY
     return this.#decide(x, attempt)
   }
 
-  /** After a response whose status is an error. */
-  afterStatus(x: Exchange, attempt: Attempt, head: ResponseHead): RetryDecision {
-    this.#facts.failure = 'status'
-    this.#facts.status = head.status
-    this.#facts.serverDelayMs = this.#serverDelayMs(head)
+  /** After a response whose status is an error; `trailers` of a gRPC call that ended with one, or ''. */
+  afterStatus(x: Exchange, attempt: Attempt, head: ResponseHead, trailers: string): RetryDecision {
+    const facts = this.#facts
+    facts.failure = 'status'
+    facts.status = head.status
+    facts.grpcStatus = attempt.grpcStatus
+    facts.serverDelayMs = this.#serverDelayMs(head)
+    const pushback = x.grpc === null ? undefined : (findTrailer(trailers, PUSHBACK_FIELD) ?? head.headers.get(PUSHBACK_FIELD))
+    this.#isPushedBack = pushback !== undefined
+    if (pushback !== undefined && facts.serverDelayMs !== DO_NOT_RETRY) facts.serverDelayMs = parsePushbackMs(pushback)
     return this.#decide(x, attempt)
   }
 
@@ -112,7 +124,8 @@ export class Retries {
     facts.isBodyReplayable = !x.hasRequestBody || !attempt.bodyStarted || x.replay !== null
     facts.isClientGone = x.finished
     facts.isFreeRetryUsed = x.isFreeRetryUsed
-    facts.isCallersRetry = Number(x.request.headers.get(ATTEMPT_FIELD) ?? 1) > 1
+    // Later on, the mark is ours.
+    facts.isCallersRetry = x.tries === 1 && (isCallersRetry(x) || (x.grpc !== null && x.grpc.earlierAttempts > 0))
     facts.remainingMs = x.requestComplete && x.deadlineMs !== 0 ? x.deadlineMs - nowMs : Number.POSITIVE_INFINITY
     const decision = policy.shouldRetry(facts)
     if (decision.kind === 'stop' || decision.isFree) return decision
@@ -124,7 +137,7 @@ export class Retries {
     const { serverDelayMs } = this.#facts
     const tried = x.tried?.length ?? 0
     if (serverDelayMs < 0 && tried < runtime.service.endpoints.length && tried < 2) return 0
-    return retryDelayMs(RETRY_BACKOFF_DEFAULTS, x.tries, serverDelayMs, false, this.#context.random)
+    return retryDelayMs(RETRY_BACKOFF_DEFAULTS, x.tries, serverDelayMs, this.#isPushedBack, this.#context.random)
   }
 
   /** Everything that was already sent goes to the front of what still waits. */
@@ -138,10 +151,22 @@ export class Retries {
   }
 }
 
+/** Whether the request may be sent more than once without doing more than once what it asks for. */
+export function isRepeatable(x: Exchange): boolean {
+  return isIdempotent(x.method) || x.request.headers.has('idempotency-key')
+}
+
+/** A gateway before us has sent this request before. */
+export function isCallersRetry(x: Exchange): boolean {
+  return Number(x.request.headers.getById(HEADER_X_SLUICE_ATTEMPT) ?? 1) > 1
+}
+
 function failureOf(code: ErrorCode, isStale: boolean): AttemptFailure {
+  if (code === 'upstream_refused') return isStale ? 'going-away' : 'refused-stream'
   if (isStale) return 'stale-connection'
   switch (code) {
     case 'connect_failed':
+    case 'upstream_tls':
     case 'connect_timeout':
       return 'connect-failure'
     case 'upstream_timeout':

@@ -32,6 +32,8 @@ export const NO_HEDGE = -1
 /** The latencies of the last 30 s in three pieces; the quantile is taken anew every 3 s. */
 const LATENCY_WINDOW_MS = 30_000
 const REFRESH_MS = 3000
+/** As long as too little is known. */
+const FIRST_REFRESH_MS = 200
 const BUDGET_WINDOW_MS = 10_000
 
 /** Words of shared memory one service's hedging takes. */
@@ -46,7 +48,7 @@ export class Hedge {
   /** Null with a fixed delay. */
   readonly #latencies: SharedHistogram | null
   #delayMs: number
-  #refreshedAtMs = Number.NEGATIVE_INFINITY
+  #refreshAtMs = Number.NEGATIVE_INFINITY
 
   constructor(area: SharedArea, config: HedgeConfig) {
     this.#config = config
@@ -63,10 +65,10 @@ export class Hedge {
 
   /** How long to wait for the first attempt before a backup; NO_HEDGE (-1): send none. */
   delayMs(nowMs: number): number {
-    if (this.#latencies === null || nowMs - this.#refreshedAtMs < REFRESH_MS) return this.#delayMs
-    this.#refreshedAtMs = nowMs
+    if (this.#latencies === null || nowMs < this.#refreshAtMs) return this.#delayMs
     const { after, minSamples, minDelayMs, maxDelayMs } = this.#config
     const latencyMs = 'quantile' in after ? this.#latencies.quantileMs(after.quantile, nowMs, minSamples) : NO_HEDGE
+    this.#refreshAtMs = nowMs + (latencyMs < 0 ? FIRST_REFRESH_MS : REFRESH_MS)
     this.#delayMs = latencyMs < 0 ? NO_HEDGE : Math.min(Math.max(latencyMs, minDelayMs), maxDelayMs)
     return this.#delayMs
   }

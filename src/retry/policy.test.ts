@@ -83,6 +83,15 @@ describe('retry rules', () => {
     assert.equal(decide({ ...stale, isBodyReplayable: false }), 'body-not-replayable')
   })
 
+  it('give any request one free repeat when its connection was going away', () => {
+    const goingAway: Partial<FailedAttempt> = { failure: 'going-away', method: 'POST' }
+    assert.equal(decide(goingAway, { on: [] }), 'retry going-away free')
+    assert.equal(decide({ ...goingAway, attempts: 5 }), 'retry going-away free')
+    assert.equal(decide({ ...goingAway, isFreeRetryUsed: true }, { on: [] }), 'not-configured')
+    assert.equal(decide({ ...goingAway, isFreeRetryUsed: true }, { on: ['refused-stream'] }), 'retry going-away')
+    assert.equal(decide({ ...goingAway, isBodyReplayable: false }), 'body-not-replayable')
+  })
+
   it('share the deadline of the request', () => {
     assert.equal(decide({ remainingMs: 4 }), 'deadline')
     assert.equal(decide({ remainingMs: 5 }), 'retry connect-failure')
@@ -144,6 +153,26 @@ describe('retry conditions', () => {
   })
 })
 
+describe('a gRPC call', () => {
+  const call = { method: 'POST', grpcStatus: 14 }
+
+  it('is repeated when its status is named, whatever made the failure one', () => {
+    const on = ['unavailable']
+    assert.equal(decide(status(200, call), { on }), 'retry status')
+    for (const failure of ['reset', 'timeout', 'malformed-response'] as const) {
+      assert.equal(decide({ ...call, failure }, { on }), `retry ${failure}`)
+    }
+    assert.equal(decide(status(200, { ...call, grpcStatus: 13 }), { on }), 'not-configured')
+    assert.equal(decide(status(200, { ...call, isBodyReplayable: false }), { on }), 'body-not-replayable')
+  })
+
+  it('is a POST like any other when none is named', () => {
+    assert.equal(decide({ ...call, failure: 'reset' }), 'not-idempotent')
+    assert.equal(decide({ ...call, failure: 'connect-failure' }), 'retry connect-failure')
+    assert.equal(decide(status(200, call)), 'not-configured')
+  })
+})
+
 describe('any decision', () => {
   it('breaks no rule', () => {
     const attempt = fc.record({
@@ -152,6 +181,7 @@ describe('any decision', () => {
         'reset',
         'refused-stream',
         'stale-connection',
+        'going-away',
         'timeout',
         'malformed-response',
         'status',
@@ -169,17 +199,17 @@ describe('any decision', () => {
       remainingMs: fc.constantFrom(-1, 0, 5, 100, Number.POSITIVE_INFINITY),
       serverDelayMs: fc.constantFrom(NO_DELAY, DO_NOT_RETRY, 0, 50, 5000),
     })
-    const policies = [[], ['5xx'], ['reset', 409, 429], ['unavailable', 'connect-failure']].map((on) => {
-      return new RetryPolicy({ ...RETRY_POLICY_DEFAULTS, on, attempts: 3 })
-    })
-    const property = fc.property(attempt, fc.constantFrom(...policies), (each, policy) => {
+    const conditions = [[], ['5xx'], ['reset', 409, 429], ['unavailable', 'connect-failure']]
+    const property = fc.property(attempt, fc.constantFrom(...conditions), (each, on) => {
+      const policy = new RetryPolicy({ ...RETRY_POLICY_DEFAULTS, on, attempts: 3 })
       const decision = policy.shouldRetry(each)
       if (decision.kind === 'stop') return
       assert(!each.isResponseStarted && !each.isClientGone && each.isBodyReplayable && each.remainingMs >= 5)
       assert(each.serverDelayMs !== DO_NOT_RETRY)
-      const cannotHaveActed = each.failure === 'connect-failure' || each.failure === 'refused-stream'
-      assert(cannotHaveActed || each.method === 'GET' || each.method === 'PUT' || each.hasIdempotencyKey)
-      if (decision.isFree) assert(each.failure === 'stale-connection' && !each.isFreeRetryUsed)
+      const cannotHaveActed = ['connect-failure', 'refused-stream', 'going-away'].includes(each.failure)
+      const isNamedCall = each.grpcStatus === 14 && on.includes('unavailable')
+      assert(cannotHaveActed || isNamedCall || each.method === 'GET' || each.method === 'PUT' || each.hasIdempotencyKey)
+      if (decision.isFree) assert((each.failure === 'stale-connection' || each.failure === 'going-away') && !each.isFreeRetryUsed)
       else assert(each.attempts < 3 && !each.isCallersRetry && each.serverDelayMs <= 1000)
     })
     fc.assert(property, { numRuns: repeat(100_000), seed: 9 })

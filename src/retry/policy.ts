@@ -21,7 +21,7 @@ export const RETRY_CONDITIONS = [
   '5xx',
   /** 409. */
   'retriable-4xx',
-  /** gRPC statuses, when they came in the response head: 1, 4, 8, 13, 14. */
+  /** gRPC statuses, before the first message has come: 1, 4, 8, 13, 14. */
   'cancelled',
   'deadline-exceeded',
   'resource-exhausted',
@@ -36,6 +36,8 @@ export type AttemptFailure =
   | 'connect-failure'
   | 'reset'
   | 'refused-stream'
+  /** As `refused-stream`, because the connection was being closed in order: another one may do. */
+  | 'going-away'
   | 'stale-connection'
   | 'timeout'
   | 'malformed-response'
@@ -47,7 +49,7 @@ export interface FailedAttempt {
   failure: AttemptFailure
   /** HTTP status; 0 without a response. */
   status: number
-  /** gRPC status from the response head; -1 without one. */
+  /** gRPC status of a call, or what its failure is as one; -1 when it is none. */
   grpcStatus: number
   /** Attempts made until now, this one included. */
   attempts: number
@@ -59,7 +61,7 @@ export interface FailedAttempt {
   /** The whole body can be sent again: none, not yet touched, or still in the bounded buffer. */
   isBodyReplayable: boolean
   isClientGone: boolean
-  /** The free retry after a stale connection was used. */
+  /** The free retry was used. */
   isFreeRetryUsed: boolean
   /** The request came as a retry of another gateway, as its attempt number says. */
   isCallersRetry: boolean
@@ -83,7 +85,7 @@ export type RetryStop =
   /** Given by the caller, when `RetryBudget.tryAcquire` said no. */
   | 'budget-exhausted'
 
-/** `isFree`: counts neither as an attempt nor against the budget, needs no wait, and must use a connection never used before. */
+/** `isFree` (after a stale connection, or one that was going away): counts neither as an attempt nor against the budget, needs no wait, and must use a connection never used before. */
 export type RetryDecision =
   | { readonly kind: 'retry'; readonly reason: AttemptFailure; readonly isFree: boolean }
   | { readonly kind: 'stop'; readonly reason: RetryStop }
@@ -142,10 +144,12 @@ const SERVER_DELAY_TOO_LONG = stop('server-delay-too-long')
 const DEADLINE = stop('deadline')
 export const BUDGET_EXHAUSTED = stop('budget-exhausted')
 const FREE_RETRY = retry('stale-connection', true)
+const FREE_RETRY_AFTER_GOAWAY = retry('going-away', true)
 const RETRY: Readonly<Record<AttemptFailure, RetryDecision>> = {
   'connect-failure': retry('connect-failure'),
   reset: retry('reset'),
   'refused-stream': retry('refused-stream'),
+  'going-away': retry('going-away'),
   'stale-connection': retry('stale-connection'),
   timeout: retry('timeout'),
   'malformed-response': retry('malformed-response'),
@@ -170,10 +174,16 @@ export class RetryPolicy {
     for (const condition of config.on) this.#compile(condition)
     // A stale connection is a reset whose cause is known.
     if (this.#failures.has('reset')) this.#failures.add('stale-connection')
+    if (this.#failures.has('refused-stream')) this.#failures.add('going-away')
   }
 
   get attempts(): number {
     return this.#config.attempts
+  }
+
+  /** A gRPC status is among the conditions. */
+  get asksForGrpc(): boolean {
+    return this.#grpcStatuses.includes(1)
   }
 
   /** Rules first, then what is configured, then what is left of attempts and time. The first that says no gives the reason. */
@@ -181,12 +191,13 @@ export class RetryPolicy {
     if (attempt.isClientGone) return CLIENT_GONE
     if (attempt.isResponseStarted) return RESPONSE_STARTED
     if (attempt.serverDelayMs === DO_NOT_RETRY) return REFUSED_BY_SERVER
-    const isFree = attempt.failure === 'stale-connection' && !attempt.isFreeRetryUsed
+    const isGoingAway = attempt.failure === 'going-away'
+    const isFree = (isGoingAway || attempt.failure === 'stale-connection') && !attempt.isFreeRetryUsed
     if (!isFree && !this.#isConfigured(attempt)) return NOT_CONFIGURED
     if (!this.#isSafe(attempt)) return NOT_IDEMPOTENT
     if (!attempt.isBodyReplayable) return BODY_NOT_REPLAYABLE
     if (attempt.remainingMs < this.#config.minRemainingMs) return DEADLINE
-    if (isFree) return FREE_RETRY
+    if (isFree) return isGoingAway ? FREE_RETRY_AFTER_GOAWAY : FREE_RETRY
     if (attempt.attempts >= this.#config.attempts) return ATTEMPTS_EXHAUSTED
     if (attempt.isCallersRetry && !this.#config.retryCallersRetry) return CALLERS_RETRY
     if (attempt.serverDelayMs > this.#config.maxServerDelayMs) return SERVER_DELAY_TOO_LONG
@@ -195,13 +206,15 @@ export class RetryPolicy {
   }
 
   #isConfigured(attempt: FailedAttempt): boolean {
+    if (this.#grpcStatuses[attempt.grpcStatus] === 1) return true
     if (attempt.failure !== 'status') return this.#failures.has(attempt.failure)
-    return this.#statuses[attempt.status] === 1 || this.#grpcStatuses[attempt.grpcStatus] === 1
+    return this.#statuses[attempt.status] === 1
   }
 
-  /** The service cannot have acted on the request, or acting twice does no harm. */
+  /** The service cannot have acted on the request, or acting twice does no harm. Calls are all POSTs: to name a gRPC status is to say so. */
   #isSafe(attempt: FailedAttempt): boolean {
-    if (attempt.failure === 'connect-failure' || attempt.failure === 'refused-stream') return true
+    if (attempt.failure === 'connect-failure' || attempt.failure === 'refused-stream' || attempt.failure === 'going-away') return true
+    if (this.#grpcStatuses[attempt.grpcStatus] === 1) return true
     return isIdempotent(attempt.method) || attempt.hasIdempotencyKey || this.#config.nonIdempotent
   }
 

@@ -3,16 +3,16 @@
  *
  *   header   16 words   layout version, number of workers, number of slots
  *   slots    16 words each (one cache line)            written by every worker: failures, put aside, lost weight, latency;
- *                                                      and by the main thread: health
- *   tallies  8 words for each worker and slot          written by one worker only: in flight, requests, failures
+ *                                                      and by the main thread: health, ejection
+ *   tallies  16 words for each worker and slot         written by one worker only: in flight, requests, failures, errors, latencies
  *
  * The tallies lie grouped by worker, so that counting a request never touches a cache line another worker writes to, and so that
  * the share of a worker that died can be found and taken back.
  */
-const LAYOUT_VERSION = 2
+const LAYOUT_VERSION = 3
 const HEADER_WORDS = 16
 const SLOT_WORDS = 16
-const TALLY_WORDS = 8
+const TALLY_WORDS = 16
 
 /** More than this many workers would make `inFlight`, a sum over all of them, too slow to balance by. */
 export const MAX_WORKERS = 64
@@ -30,6 +30,11 @@ export const SLOT_HEALTH = 5
 export const SLOT_LATENCY = 3
 export const SLOT_LATENCY_AT = 4
 
+/** How long the endpoint is ejected, in milliseconds; written by the main thread before the mark that it belongs to. */
+export const SLOT_EJECTED_MS = 10
+/** How often failures put the endpoint aside, modulo 2^32; trials that fail do not count. */
+export const SLOT_ASIDE_COUNT = 11
+
 export const HEALTH_UNKNOWN = 0
 export const HEALTH_HEALTHY = 1
 export const HEALTH_UNHEALTHY = 2
@@ -37,10 +42,15 @@ export const HEALTH_UNHEALTHY = 2
 /** Word of a service's own slot. */
 export const SLOT_CHANGES = 0
 
-/** In a tally: the word of the in-flight count, and the 8-byte numbers of the two totals, counted in 8-byte steps. */
+/** In a tally: the word of the in-flight count, and the 8-byte numbers of the totals, counted in 8-byte steps. */
 export const TALLY_IN_FLIGHT = 0
 export const TALLY_REQUESTS = 1
 export const TALLY_FAILURES = 2
+/** What outlier ejection compares: requests that ended with a result, those of them that failed or got a 5xx, and latencies. */
+export const TALLY_RESULTS = 3
+export const TALLY_ERRORS = 4
+export const TALLY_LATENCIES = 5
+export const TALLY_LATENCY_MS = 6
 
 export function createSegment(workers: number, slots: number): SharedArrayBuffer {
   const words = HEADER_WORDS + slots * SLOT_WORDS + workers * slots * TALLY_WORDS
@@ -103,8 +113,8 @@ export class EndpointSegment {
     return sum
   }
 
-  /** Sum over all workers of one of the totals. */
-  total(slot: number, kind: typeof TALLY_REQUESTS | typeof TALLY_FAILURES): number {
+  /** Sum over all workers of one of the totals (TALLY_REQUESTS and those after it). */
+  total(slot: number, kind: number): number {
     let sum = 0
     for (let worker = 0; worker < this.workers; worker++) sum += this.doubles[this.tallyWord(slot, worker) / 2 + kind] ?? 0
     return sum

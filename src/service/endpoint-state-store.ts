@@ -1,3 +1,4 @@
+import { EjectionGroup, type SlotPlace } from './ejection-group.ts'
 import { EndpointControl } from './endpoint-control.ts'
 import {
   createSegment,
@@ -125,6 +126,17 @@ export class EndpointStateStore {
     if (slot === undefined || own === undefined || slot.holders === 0 || own.holders === 0) return null
     const changes = new ServiceChanges(this.#segmentOf(own.number), own.number % this.#perSegment)
     return new EndpointControl(this.#segmentOf(slot.number), slot.number % this.#perSegment, changes)
+  }
+
+  /** These endpoints, to be ejected at most in part; addresses that no lease holds are left out. */
+  group(service: string, addresses: readonly string[], maxEjectedRatio: number): EjectionGroup {
+    const places: SlotPlace[] = []
+    for (const address of addresses) {
+      const slot = this.#find(service, address)
+      if (slot === undefined || slot.holders === 0) continue
+      places.push({ segment: this.#segmentOf(slot.number), localSlot: slot.number % this.#perSegment })
+    }
+    return new EjectionGroup(places, maxEjectedRatio)
   }
 
   /** All endpoints that some lease holds. */

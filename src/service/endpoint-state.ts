@@ -2,7 +2,9 @@ import { type EndpointState, NOT_ASIDE, type Outcome } from './endpoint.ts'
 import {
   type EndpointSegment,
   HEALTH_UNHEALTHY,
+  SLOT_ASIDE_COUNT,
   SLOT_CHANGES,
+  SLOT_EJECTED_MS,
   SLOT_FAILS,
   SLOT_HEALTH,
   SLOT_LATENCY,
@@ -11,14 +13,24 @@ import {
   SLOT_PENALTY,
   SLOT_UP_SINCE,
   SLOT_WINDOW_AT,
+  TALLY_ERRORS,
   TALLY_FAILURES,
   TALLY_IN_FLIGHT,
+  TALLY_LATENCIES,
+  TALLY_LATENCY_MS,
   TALLY_REQUESTS,
+  TALLY_RESULTS,
 } from './endpoint-segment.ts'
 import type { ChangeCount } from './picker.ts'
 
-/** When failures put an endpoint aside; null is never. */
-export type Ejection = { readonly maxFails: number; readonly failTimeoutMs: number } | null
+/** When failures put an endpoint aside; null is never, nor does anything else. */
+export type Ejection = {
+  /** 0: failures alone do not, only the comparison with the others (ejection-watch.ts). */
+  readonly maxFails: number
+  readonly failTimeoutMs: number
+  /** When set, results are counted for the comparison. */
+  readonly outliers?: object | null
+} | null
 
 /**
  * How response times are averaged; null is not at all. A sample counts for less as it ages, by e in each `decayMs`. `peak`: one above
@@ -38,11 +50,14 @@ export interface EndpointStateOptions {
  *
  *        maxFails failures             failTimeout passed, one caller wins
  *   0 ---------------------> ASIDE ----------------------------------------> TRIAL --(success)--> 0
- *                              ^                                              |  ^ |
- *                              +-----------------(failure)--------------------+  +-+ failTimeout passed without an answer
+ *   |                          ^                                             ^ |  ^ |
+ *   |                          +-----------------(failure)-------------------|-+  +-+ failTimeout passed without an answer
+ *   +---> EJECTED -----------------------------------------------------------+
+ *    an outlier (main thread)          its own time passed, one caller wins
  */
 const ASIDE = 1
 const TRIAL = 2
+const EJECTED = 3
 
 /**
  * A request carries the time at which it was read, so a mark may be newer than the time it is asked with. One up to this far
@@ -50,7 +65,7 @@ const TRIAL = 2
  */
 const MAX_SKEW_MS = 600_000
 /** Half the range of a mark's time, less the skew: about six days. */
-const MAX_FAIL_TIMEOUT_MS = 2 ** 29 - 1 - MAX_SKEW_MS
+export const MAX_ASIDE_MS = 2 ** 29 - 1 - MAX_SKEW_MS
 
 /** From then on, when an endpoint was added makes no difference to anything. */
 const LONG_AGO_MS = 2 ** 30
@@ -58,6 +73,23 @@ const MIN_LATENCY_MS = 0.001
 
 function createMark(nowMs: number, kind: number): number {
   return (nowMs << 2) | kind
+}
+
+/** Of an endpoint that is worse than the others; SLOT_EJECTED_MS says for how long. */
+export function createEjectedMark(nowMs: number): number {
+  return createMark(nowMs, EJECTED)
+}
+
+/** What a mark stands for. */
+export function kindOfMark(mark: number): 'none' | 'failures' | 'trial' | 'outlier' {
+  const kind = mark & 3
+  return kind === ASIDE ? 'failures' : kind === TRIAL ? 'trial' : kind === EJECTED ? 'outlier' : 'none'
+}
+
+/** What is left of a time that began with the mark; 0 when it is over. */
+export function markLeftMs(mark: number, durationMs: number, nowMs: number): number {
+  const ageMs = markAgeMs(mark, nowMs)
+  return ageMs < durationMs && ageMs > -MAX_SKEW_MS ? durationMs - ageMs : 0
 }
 
 /** Milliseconds since the mark, from -2^29 to 2^29. */
@@ -111,7 +143,10 @@ export class SharedEndpointState implements EndpointState {
   readonly #tally: number
   readonly #totals: number
   readonly #weight: number
-  /** 0 when ejection is off. */
+  /** Whether marks mean anything. */
+  readonly #isEjecting: boolean
+  readonly #isCompared: boolean
+  /** 0: failures alone put nothing aside. */
   readonly #maxFails: number
   readonly #failTimeoutMs: number
   readonly #penaltyStep: number
@@ -132,8 +167,10 @@ export class SharedEndpointState implements EndpointState {
     this.#tally = segment.tallyWord(localSlot, worker)
     this.#totals = this.#tally / 2
     this.#weight = weight
+    this.#isEjecting = ejection !== null
+    this.#isCompared = ejection?.outliers != null
     this.#maxFails = ejection === null ? 0 : Math.max(0, ejection.maxFails)
-    this.#failTimeoutMs = ejection === null ? 0 : Math.min(Math.max(1, ejection.failTimeoutMs), MAX_FAIL_TIMEOUT_MS)
+    this.#failTimeoutMs = ejection === null ? 0 : Math.min(Math.max(1, ejection.failTimeoutMs), MAX_ASIDE_MS)
     this.#penaltyStep = this.#maxFails === 0 ? 0 : Math.ceil(weight / this.#maxFails)
     this.#maxPenalty = Math.max(0, Math.ceil(weight) - 1)
     this.#latency = this.#slot / 2
@@ -155,7 +192,7 @@ export class SharedEndpointState implements EndpointState {
   asideMs(nowMs: number): number {
     if (this.#isUnhealthy()) return Number.POSITIVE_INFINITY
     const mark = Atomics.load(this.#words, this.#slot + SLOT_MARK)
-    return mark === 0 || this.#maxFails === 0 ? NOT_ASIDE : this.#waitMs(mark, nowMs)
+    return mark === 0 || !this.#isEjecting ? NOT_ASIDE : this.#waitMs(mark, nowMs)
   }
 
   isAvailable(nowMs: number): boolean {
@@ -165,7 +202,7 @@ export class SharedEndpointState implements EndpointState {
   admit(nowMs: number): boolean {
     if (this.#isUnhealthy()) return false
     const mark = Atomics.load(this.#words, this.#slot + SLOT_MARK)
-    if (mark === 0 || this.#maxFails === 0) return true
+    if (mark === 0 || !this.#isEjecting) return true
     return this.#waitMs(mark, nowMs) === 0 && this.#swapMark(mark, createMark(nowMs, TRIAL))
   }
 
@@ -193,15 +230,33 @@ export class SharedEndpointState implements EndpointState {
     this.#doubles[this.#totals + TALLY_REQUESTS]! += 1
   }
 
-  end(outcome: Outcome, nowMs: number, latencyMs = -1): void {
+  end(outcome: Outcome, nowMs: number, latencyMs = -1, isError = false): void {
     Atomics.sub(this.#words, this.#tally + TALLY_IN_FLIGHT, 1)
-    if (latencyMs >= 0 && this.#decayMs > 0 && outcome !== 'neutral') this.#observe(latencyMs, nowMs, outcome === 'failure')
-    if (outcome === 'failure') {
+    this.settle(outcome, nowMs, latencyMs, isError)
+  }
+
+  settle(outcome: Outcome, nowMs: number, latencyMs = -1, isError = false): void {
+    if (outcome === 'neutral') return
+    const isFailure = outcome === 'failure'
+    if (latencyMs >= 0 && this.#decayMs > 0) this.#observe(latencyMs, nowMs, isFailure)
+    if (this.#isCompared) this.#count(latencyMs, isFailure || isError)
+    if (isFailure) {
       this.#doubles[this.#totals + TALLY_FAILURES]! += 1
-      if (this.#maxFails > 0) this.#onFailure(nowMs)
-    } else if (outcome === 'success' && this.#maxFails > 0) {
+      if (this.#isEjecting) this.#onFailure(nowMs)
+    } else if (this.#isEjecting) {
       this.#onSuccess(nowMs)
     }
+  }
+
+  /** For the comparison with other endpoints: totals of this worker, which nobody else writes. */
+  #count(latencyMs: number, isError: boolean): void {
+    const doubles = this.#doubles
+    const at = this.#totals
+    doubles[at + TALLY_RESULTS]! += 1
+    if (isError) doubles[at + TALLY_ERRORS]! += 1
+    if (latencyMs < 0) return
+    doubles[at + TALLY_LATENCIES]! += 1
+    doubles[at + TALLY_LATENCY_MS]! += latencyMs
   }
 
   /**
@@ -247,9 +302,11 @@ export class SharedEndpointState implements EndpointState {
       if ((mark & 3) === TRIAL) this.#swapMark(mark, createMark(nowMs, ASIDE))
       return
     }
+    if (this.#maxFails === 0) return
     this.#addPenalty(this.#penaltyStep)
     this.#openWindow(nowMs)
-    if (Atomics.add(this.#words, this.#slot + SLOT_FAILS, 1) + 1 >= this.#maxFails) this.#swapMark(0, createMark(nowMs, ASIDE))
+    if (Atomics.add(this.#words, this.#slot + SLOT_FAILS, 1) + 1 >= this.#maxFails && this.#swapMark(0, createMark(nowMs, ASIDE)))
+      Atomics.add(this.#words, this.#slot + SLOT_ASIDE_COUNT, 1)
   }
 
   /**
@@ -266,10 +323,10 @@ export class SharedEndpointState implements EndpointState {
     Atomics.store(this.#words, this.#slot + SLOT_FAILS, 0)
   }
 
-  /** What is left of failTimeout since the mark; 0 when it is over. */
+  /** What is left of the time aside; 0 when it is over. */
   #waitMs(mark: number, nowMs: number): number {
-    const ageMs = markAgeMs(mark, nowMs)
-    return ageMs < this.#failTimeoutMs && ageMs > -MAX_SKEW_MS ? this.#failTimeoutMs - ageMs : 0
+    const isOutlier = (mark & 3) === EJECTED
+    return markLeftMs(mark, isOutlier ? Atomics.load(this.#words, this.#slot + SLOT_EJECTED_MS) : this.#failTimeoutMs, nowMs)
   }
 
   #swapMark(from: number, to: number): boolean {

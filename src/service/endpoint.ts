@@ -54,8 +54,11 @@ export interface EndpointState {
   /**
    * A request ended. Call exactly once for each `begin`. `latencyMs` is the time from sending it to the head of the response; leave
    * it out when there was no response to wait for. Of a failure it can only raise the estimate: failing fast is not being fast.
+   * `isError`: the endpoint answered, but with a status of 500 or above; that counts for its error rate only.
    */
-  end(outcome: Outcome, nowMs: number, latencyMs?: number): void
+  end(outcome: Outcome, nowMs: number, latencyMs?: number, isError?: boolean): void
+  /** The outcome of what goes on, such as a connection that stands: it stays in flight until it ends, `neutral`. */
+  settle(outcome: Outcome, nowMs: number, latencyMs?: number, isError?: boolean): void
 }
 
 export function createEndpoint(config: EndpointConfig, state: EndpointState): Endpoint {

@@ -1,10 +1,13 @@
 import type { Random } from '../base/clock.ts'
 import { type SharedAreaLayout, type SharedAreaLease, SharedAreaStore, SharedAreas } from '../base/shared-area.ts'
+import { AdaptiveThrottle, adaptiveThrottleWords } from '../breaker/adaptive-throttle.ts'
 import type { Breaker } from '../breaker/breaker.ts'
 import { CircuitBreaker, circuitBreakerWords } from '../breaker/circuit-breaker.ts'
-import type { BreakerConfig, GatewayConfig, RateLimitFilterConfig, RetryConfig } from '../config/types.ts'
+import type { BreakerConfig, GatewayConfig, HedgeConfig, RateLimitFilterConfig, RetryConfig, ServiceConfig } from '../config/types.ts'
 import { createSharedTable, SharedTable, type SharedTableLayout } from '../limit/shared-table.ts'
 import { RETRY_BUDGET_DEFAULTS, RetryBudget, retryBudgetWords } from '../retry/budget.ts'
+import { Hedge, hedgeWords } from '../retry/hedge.ts'
+import { type LimitLayout, LimitMemory, LimitMemoryStore } from './limit-memory.ts'
 
 /**
  * The shared memory of what governs a service over all workers: its retry budget and its breaker. It belongs to the name of the service and
@@ -12,7 +15,12 @@ import { RETRY_BUDGET_DEFAULTS, RetryBudget, retryBudgetWords } from '../retry/b
  */
 export interface GovernanceLayout {
   readonly retryBudgets: SharedAreaLayout
+  /** By `breakerId`. */
   readonly breakers: SharedAreaLayout
+  /** Of the services that have one. */
+  readonly hedges: SharedAreaLayout
+  /** Concurrency limits. */
+  readonly limits: LimitLayout
   /** By `rateLimitId`. */
   readonly rateLimits: Readonly<Record<string, SharedTableLayout>>
 }
@@ -20,6 +28,17 @@ export interface GovernanceLayout {
 /** Which buckets a rate limit uses: those of its name, or its own by its place in a route. */
 export function rateLimitId(config: RateLimitFilterConfig, route: string, index: number): string {
   return config.name === null ? `route ${route} ${index}` : `name ${config.name}`
+}
+
+/** Whose breaker it is: of the service, or of one endpoint. What is stored differs by kind, so that they share no memory. */
+function breakerId({ kind }: BreakerConfig, service: string, address: string | null): string {
+  return address === null ? `${kind} ${service}` : `${kind} ${service} ${address}`
+}
+
+function breakerIds({ name, breaker, endpoints }: ServiceConfig): string[] {
+  if (breaker === null) return []
+  if (breaker.per === 'service') return [breakerId(breaker, name, null)]
+  return endpoints.map(({ address }) => breakerId(breaker, name, address))
 }
 
 export interface GovernanceLease {
@@ -31,6 +50,9 @@ export interface GovernanceLease {
 export class GovernanceStore {
   readonly #retryBudgets: SharedAreaStore
   readonly #breakers: SharedAreaStore
+  readonly #hedges: SharedAreaStore
+  /** Concurrency limits. */
+  readonly limits: LimitMemoryStore
   readonly #random: Random
   /** Buckets survive a reload as long as their rate, burst and size stay the same. */
   readonly #rateLimits = new Set<RateLimits>()
@@ -38,16 +60,30 @@ export class GovernanceStore {
   constructor(workers: number, random: Random) {
     this.#random = random
     this.#retryBudgets = new SharedAreaStore({ wordsPerArea: retryBudgetWords(workers), workers })
-    this.#breakers = new SharedAreaStore({ wordsPerArea: circuitBreakerWords(workers), workers })
+    this.#breakers = new SharedAreaStore({ wordsPerArea: Math.max(circuitBreakerWords(workers), adaptiveThrottleWords(workers)), workers })
+    this.#hedges = new SharedAreaStore({ wordsPerArea: hedgeWords(workers), workers, areasPerSegment: 8 })
+    this.limits = new LimitMemoryStore(workers)
   }
 
   retain(config: GatewayConfig, nowMs: number): GovernanceLease {
     const names = Object.keys(config.services)
-    const leases: SharedAreaLease[] = [this.#retryBudgets.retain(names, nowMs), this.#breakers.retain(names, nowMs)]
+    const retryBudgets = this.#retryBudgets.retain(names, nowMs)
+    const breakers = this.#breakers.retain(Object.values(config.services).flatMap(breakerIds), nowMs)
+    const hedges = this.#hedges.retain(
+      names.filter((name) => config.services[name]?.hedge != null),
+      nowMs,
+    )
+    const limits = this.limits.retain(config, nowMs)
+    const leases: Pick<SharedAreaLease, 'release'>[] = [limits, retryBudgets, breakers, hedges]
     const rateLimits = this.#retainRateLimits(config, nowMs)
-    const [retryBudgets, breakers] = leases as [SharedAreaLease, SharedAreaLease]
     return {
-      layout: { retryBudgets: retryBudgets.layout, breakers: breakers.layout, rateLimits: layoutsOf(rateLimits) },
+      layout: {
+        retryBudgets: retryBudgets.layout,
+        breakers: breakers.layout,
+        hedges: hedges.layout,
+        limits: limits.layout,
+        rateLimits: layoutsOf(rateLimits),
+      },
       release: (releasedAtMs) => {
         this.#rateLimits.delete(rateLimits)
         for (const lease of leases) lease.release(releasedAtMs)
@@ -81,6 +117,7 @@ export class GovernanceStore {
 
   /** Takes back what a worker that died held. Call before another worker starts under the same index. */
   resetWorker(worker: number): void {
+    this.limits.resetWorker(worker)
     const areas = this.#retryBudgets.all()
     for (const name of areas.names) new RetryBudget(areas.area(name), RETRY_BUDGET_DEFAULTS).clearWorker(worker)
   }
@@ -101,12 +138,19 @@ function isSameLimit(a: RateLimitFilterConfig, b: RateLimitFilterConfig): boolea
 export class Governance {
   readonly #retryBudgets: SharedAreas
   readonly #breakers: SharedAreas
+  readonly #hedges: SharedAreas
+  readonly limits: LimitMemory
+  readonly #random: Random
   readonly #rateLimits: GovernanceLayout['rateLimits']
 
-  constructor(layout: GovernanceLayout, worker: number) {
+  /** The main thread looks as worker 0, and records nothing. */
+  constructor(layout: GovernanceLayout, worker: number, random: Random) {
+    this.#random = random
     this.#rateLimits = layout.rateLimits
     this.#retryBudgets = new SharedAreas(layout.retryBudgets, worker)
     this.#breakers = new SharedAreas(layout.breakers, worker)
+    this.#hedges = new SharedAreas(layout.hedges, worker)
+    this.limits = new LimitMemory(layout.limits, worker)
   }
 
   retryBudget(service: string, config: RetryConfig): RetryBudget {
@@ -124,9 +168,18 @@ export class Governance {
     return new SharedTable(layout)
   }
 
-  /** A probe keeps its place at least as long as its request may take (`requestMs`), or there would be more of them than configured. */
-  breaker(service: string, config: BreakerConfig, requestMs: number): Breaker {
+  hedge(service: string, config: HedgeConfig): Hedge {
+    return new Hedge(this.#hedges.area(service), config)
+  }
+
+  /**
+   * Of one endpoint, or of the service where `address` is null. A probe keeps its place at least as long as its request may take
+   * (`requestMs`), or there would be more of them than configured.
+   */
+  breaker(service: string, address: string | null, config: BreakerConfig, requestMs: number): Breaker {
+    const area = this.#breakers.area(breakerId(config, service, address))
+    if (config.kind === 'adaptive-throttle') return new AdaptiveThrottle(area, config, this.#random)
     const probeTimeoutMs = Math.max(config.probeTimeoutMs, requestMs)
-    return new CircuitBreaker(this.#breakers.area(service), { ...config, probeTimeoutMs })
+    return new CircuitBreaker(area, { ...config, probeTimeoutMs })
   }
 }

@@ -1,6 +1,6 @@
 import type { ErrorCode } from '../base/error.ts'
 import { Timed, type TimerWheel } from '../base/timers.ts'
-import { Wire, type WireBuffer, type WireOwner } from '../base/wire.ts'
+import type { Wire, WireBuffer, WireOwner } from '../base/wire.ts'
 import { HEADER_CONTENT_LENGTH, HEADER_HOST, HEADER_TRANSFER_ENCODING } from '../codec/header-id.ts'
 import { CHUNK_DATA, CHUNK_END, CHUNK_ERROR, ChunkedDecoder } from '../codec/http1/chunked.ts'
 import { encodeFields } from '../codec/http1/encode.ts'
@@ -16,7 +16,11 @@ import { isWorthReading, joinPartialHead } from '../codec/http1/partial-head.ts'
 import { sanitizeTrailers } from '../codec/http1/trailers.ts'
 import type { UpstreamConnection, UpstreamEvents } from '../exchange/contracts.ts'
 import type { Attempt } from '../exchange/exchange.ts'
+import { tlsFailureOf } from '../service/service-tls.ts'
+import { authorityFor } from './authority.ts'
 import type { ConnectOptions } from './connector.ts'
+import { switchRefusal } from './switch.ts'
+import { type EndpointTls, openWire } from './tls.ts'
 
 /** What a connection tells its pool. */
 export interface ConnectionOwner {
@@ -28,6 +32,10 @@ export interface ConnectionOwner {
 
 export interface Http1ConnectionOptions {
   readonly connect: ConnectOptions
+  /** null: without TLS. */
+  readonly tls: EndpointTls | null
+  /** Why a handshake has failed, for the log. */
+  readonly onTlsFailure: (reason: string) => void
   readonly connectTimeoutMs: number
   readonly idleTimeoutMs: number
   /** What goes out as Host: 'preserve', 'endpoint', or the value itself. */
@@ -44,7 +52,9 @@ const AWAIT_HEAD = 2
 const BODY_LENGTH = 3
 const BODY_CHUNKED = 4
 const BODY_UNTIL_CLOSE = 5
-const CLOSED = 6
+/** Bytes of another protocol, both ways. */
+const TUNNEL = 6
+const CLOSED = 7
 
 /** Host and framing are never copied: they are written anew for this hop. */
 const FRAMING_MASK = (1 << HEADER_HOST) | (1 << HEADER_CONTENT_LENGTH) | (1 << HEADER_TRANSFER_ENCODING)
@@ -81,7 +91,7 @@ export class Http1Connection extends Timed implements WireOwner, UpstreamConnect
     this.#owner = owner
     this.#attempt = attempt
     attempt.connection = this
-    this.#wire = Wire.connect(options.connect, this, () => this.#onConnected())
+    this.#wire = openWire(options.connect, options.tls, this, () => this.#onConnected())
     options.wheel.arm(this, options.now() + options.connectTimeoutMs)
   }
 
@@ -110,8 +120,9 @@ export class Http1Connection extends Timed implements WireOwner, UpstreamConnect
     const { request } = x
     const { headers } = request
     headers.removeMask(FRAMING_MASK)
-    let out = `${x.method} ${x.target} HTTP/1.1\r\nHost: ${this.#hostFor(attempt)}\r\n${encodeFields(headers)}`
-    if (request.chunked) out += 'Transfer-Encoding: chunked\r\n\r\n'
+    let out = `${x.method} ${x.target} HTTP/1.1\r\nHost: ${authorityFor(attempt, this.#options.hostHeader)}\r\n${encodeFields(headers)}`
+    if (x.upgrade !== '') out += `Connection: Upgrade\r\nUpgrade: ${x.upgrade}\r\n\r\n`
+    else if (request.chunked) out += 'Transfer-Encoding: chunked\r\n\r\n'
     else if (request.contentLength >= 0) out += `Content-Length: ${request.contentLength}\r\n\r\n`
     else out += '\r\n'
     attempt.sent = true
@@ -123,14 +134,6 @@ export class Http1Connection extends Timed implements WireOwner, UpstreamConnect
       this.#wire.writeText(out)
     }
     this.#options.events.onReady(attempt)
-  }
-
-  #hostFor(attempt: Attempt): string {
-    const x = attempt.exchange
-    if (x.upstreamHost !== null) return x.upstreamHost
-    const { hostHeader } = this.#options
-    if (hostHeader === 'preserve' && x.authority !== '') return x.authority
-    return hostHeader === 'preserve' || hostHeader === 'endpoint' ? attempt.endpoint.address : hostHeader
   }
 
   sendBody(bytes: Buffer, start: number, end: number, stable: boolean): boolean {
@@ -149,6 +152,11 @@ export class Http1Connection extends Timed implements WireOwner, UpstreamConnect
 
   sendEnd(trailers: string): void {
     const { exchange } = this.#attempt as Attempt
+    if (this.#state === TUNNEL) {
+      this.flush()
+      this.#wire.end()
+      return
+    }
     if (exchange.request.chunked) this.#out += `0\r\n${trailers}\r\n`
     this.#requestDone = true
     this.flush()
@@ -214,8 +222,15 @@ export class Http1Connection extends Timed implements WireOwner, UpstreamConnect
         return at
       }
       if (status === 101) {
-        this.#fail('upstream_protocol', 'the endpoint switched protocols without being asked')
-        return -1
+        const refusal = switchRefusal(attempt.exchange, this.#head)
+        if (refusal !== null) {
+          this.#fail('upstream_protocol', refusal)
+          return -1
+        }
+        this.#state = TUNNEL
+        this.#keepAlive = false
+        this.#options.events.onHead(attempt, this.#head)
+        return at
       }
       if (status !== 100) this.#options.events.onInformational(attempt, this.#head)
       if (this.#attempt !== attempt) return -1
@@ -340,7 +355,7 @@ export class Http1Connection extends Timed implements WireOwner, UpstreamConnect
   // ---- the wire ----
 
   onEnd(): void {
-    if (this.#attempt !== null && this.#state === BODY_UNTIL_CLOSE) {
+    if (this.#attempt !== null && (this.#state === BODY_UNTIL_CLOSE || this.#state === TUNNEL)) {
       this.#complete('', false)
       return
     }
@@ -363,7 +378,12 @@ export class Http1Connection extends Timed implements WireOwner, UpstreamConnect
     const attempt = this.#detach()
     if (attempt === null) return
     const reason = error === null ? 'closed by the endpoint' : error.message
-    if (wasConnecting) this.#options.events.onFailure(attempt, this.#failure ?? 'connect_failed', reason)
+    const tlsFailure = wasConnecting && error !== null && this.#options.tls !== null ? tlsFailureOf(error) : null
+    if (tlsFailure !== null) {
+      this.#options.tls?.forgetSession()
+      this.#options.onTlsFailure(tlsFailure)
+      this.#options.events.onFailure(attempt, 'upstream_tls', tlsFailure)
+    } else if (wasConnecting) this.#options.events.onFailure(attempt, this.#failure ?? 'connect_failed', reason)
     else this.#options.events.onFailure(attempt, this.#failure ?? (wasHead ? 'upstream_reset' : 'upstream_truncated'), reason)
   }
 

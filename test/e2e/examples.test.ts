@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { requirePrograms } from '../support/programs.ts'
 import { curl } from '../support/run.ts'
@@ -60,6 +60,8 @@ test('the demo answers within seconds as its text promises, and ends in order', 
   // 18: the body is too short; 56: the connection was reset.
   await assert.rejects(ask('/failing/truncate'), /ended with (18|56)/)
   assert.match(await ask('/old', '-L'), /^HTTP\/1\.1 308 [\s\S]*hello from sluice\n$/)
+  const certificate = /curl --cacert (\S+) https:/.exec(out)?.[1] ?? assert.fail(out)
+  assert.match(await curl('--cacert', certificate, 'https://localhost:8443/anything'), /"x-forwarded-proto": "https"/i)
   assert.match(await curl('http://127.0.0.1:9900/readyz'), /ready/)
 
   const second = await runSluice(['demo'])
@@ -68,4 +70,5 @@ test('the demo answers within seconds as its text promises, and ends in order', 
 
   child.kill('SIGINT')
   assert.equal(await ended, 0)
+  assert.equal(existsSync(certificate), false, 'the key of the demo does not stay behind')
 })

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { createSelfSigned } from '../../src/command/demo/certificate.ts'
 import { formatProblems, loadConfig } from '../../src/config/load.ts'
 
 const SEPARATOR = '\n----\n'
@@ -13,6 +14,16 @@ const FILES: Record<string, string> = {
   '/run/secrets/duration': 'swordfish\n',
   '/etc/sluice/crlf.txt': 'one line end is trimmed\r\n',
 }
+
+// Made anew each time: private keys are not kept in a repository, not even for tests.
+const PERIOD = { notBefore: new Date('2026-01-01T00:00:00Z'), notAfter: new Date('2049-01-01T00:00:00Z') }
+for (const name of ['a', 'b']) {
+  const { cert, key } = createSelfSigned({ names: [`${name}.test`], ...PERIOD })
+  FILES[`/etc/sluice/tls/${name}.crt`] = cert
+  FILES[`/etc/sluice/tls/${name}.key`] = key
+}
+FILES['/etc/sluice/tls/broken.crt'] = '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n'
+FILES['/etc/sluice/tls/encrypted.key'] = '-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n'
 
 async function evaluate(name: string, text: string): Promise<string> {
   const path = name.includes('.json.') ? '/etc/sluice/sluice.json' : '/etc/sluice/sluice.yaml'

@@ -7,11 +7,11 @@ import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createSeededRandom } from '../../src/base/clock.ts'
 import { scrape } from '../e2e/operations/support/metrics.ts'
-import { startUpstreamProcess } from '../e2e/operations/support/upstream-process.ts'
-import { loadSeconds, runWrk } from '../e2e/operations/support/wrk.ts'
 import { type SluiceProcess, startSluice } from '../support/sluice.ts'
 import { startRawUpstream, startUpstream } from '../support/upstream.ts'
+import { startUpstreamProcess } from '../support/upstream-process.ts'
 import { waitFor } from '../support/wait.ts'
+import { loadSeconds, runWrk } from '../support/wrk.ts'
 import { assertNoSocketLeft, holding } from './leak.ts'
 
 const CONNECTIONS = 10_000

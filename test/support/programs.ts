@@ -1,6 +1,6 @@
 // The real clients and servers of the tests (curl, nginx, ...), installed from Debian packages where that is possible.
 import { spawnSync } from 'node:child_process'
-import { accessSync, constants, statSync } from 'node:fs'
+import { accessSync, constants, existsSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 
@@ -10,13 +10,22 @@ const PACKAGES = {
   caddy: 'caddy',
   chromium: 'chromium',
   curl: 'curl',
+  dig: 'bind9-dnsutils',
+  dnsmasq: 'dnsmasq-base',
   h2load: 'nghttp2-client',
   haproxy: 'haproxy',
   nc: 'netcat-openbsd',
+  nghttp: 'nghttp2-client',
+  nghttpd: 'nghttp2-server',
   nginx: 'nginx-light',
   openssl: 'openssl',
+  protoc: 'protobuf-compiler',
+  'redis-benchmark': 'redis-tools',
+  'redis-cli': 'redis-tools',
+  'redis-server': 'redis-server',
   ss: 'iproute2',
   tcpdump: 'tcpdump',
+  thrift: 'thrift-compiler',
   wrk: 'wrk',
 } as const
 
@@ -45,6 +54,16 @@ export function requirePrograms<P extends Program>(names: readonly P[], machine:
   const missing = names.filter((name) => machine.find(name) === null)
   if (missing.length > 0) installMissing(missing, machine)
   return Object.fromEntries(names.map((name) => [name, machine.find(name)])) as Record<P, string>
+}
+
+/** The same for a file that is no program, such as a module of nginx. Returns its path. */
+export function requireFile(path: string, debianPackage: string, machine: Machine = thisMachine): string {
+  if (existsSync(path)) return path
+  const wanted = `the tests need ${path}; install the Debian package ${debianPackage}`
+  if (!machine.isRoot || machine.find('apt-get') === null) throw new Error(`${wanted} (not done here: this is not root, or not Debian)`)
+  const printed = machine.install([debianPackage])
+  if (!existsSync(path)) throw new Error(`${wanted} (tried here, without success):\n${printed}`)
+  return path
 }
 
 function installMissing(missing: readonly Program[], machine: Machine): void {

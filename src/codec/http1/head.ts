@@ -36,6 +36,8 @@ export const CONNECTION_OTHER = 8
 /** What both kinds of head share. Reused from message to message on a connection; `headers` is filled by the parse. */
 export class MessageHead {
   readonly headers = new HeaderBlock()
+  /** 1 for HTTP/1.x; 2 when it came over HTTP/2 (then `minor` is 1). */
+  major = 1
   /** HTTP/1.minor: 0 or 1. */
   minor = 1
   /** -1: no Content-Length. */
@@ -50,6 +52,7 @@ export class MessageHead {
 
   resetHead(): void {
     this.headers.reset()
+    this.major = 1
     this.minor = 1
     this.contentLength = -1
     this.chunked = false
@@ -63,11 +66,17 @@ export class RequestHead extends MessageHead {
   method = ''
   /** The request target exactly as it was sent. */
   target = ''
+  /** HTTP/2's :scheme; '' for HTTP/1, where the connection says it. */
+  scheme = ''
+  /** The :protocol of an extended CONNECT (RFC 8441); '' for every other request. */
+  protocol = ''
 
   reset(): void {
     this.resetHead()
     this.method = ''
     this.target = ''
+    this.scheme = ''
+    this.protocol = ''
   }
 }
 
@@ -355,7 +364,7 @@ function isBlank(code: number): boolean {
  * A target that does not begin with a slash, or that of CONNECT: the asterisk, authority and absolute forms of RFC 9112
  * section 3.2. User information is refused (RFC 9110 section 4.2.4): it makes one host look like another.
  */
-function isOtherTarget(method: string, target: string): boolean {
+export function isOtherTarget(method: string, target: string): boolean {
   if (method === 'CONNECT') return target.charCodeAt(0) !== COLON && /:\d+$/.test(target) && isHost(target)
   if (target === '*') return method === 'OPTIONS'
   const authority = /^https?:\/\/([^/?]+)(?:[/?]|$)/i.exec(target)?.[1]
@@ -386,7 +395,7 @@ function isVersion(bytes: WireBuffer, at: number): boolean {
   )
 }
 
-function isDigits(bytes: WireBuffer, start: number, end: number): boolean {
+export function isDigits(bytes: WireBuffer, start: number, end: number): boolean {
   for (let i = start; i < end; i++) {
     const code = bytes[i] as number
     if (code < 48 || code > 57) return false
@@ -401,7 +410,8 @@ export function isHost(value: string): boolean {
   return isHostAt(bytes, 0, bytes.length) && bytes.latin1Slice(0, bytes.length) === value
 }
 
-function isHostAt(bytes: WireBuffer, start: number, end: number): boolean {
+/** `isHost` for what stands in bytes. */
+export function isHostAt(bytes: WireBuffer, start: number, end: number): boolean {
   let at = start
   if (at < end && bytes[at] === OPEN_BRACKET) {
     at = endOfIpv6(bytes, start, end)

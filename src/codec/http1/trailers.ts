@@ -6,7 +6,7 @@ import { type HeadLimits, MessageHead, parseFields } from './head.ts'
  * Fields that must not come in a trailer (RFC 9110 section 6.5.1): framing, routing, authentication, request modifiers, and what
  * says how to read the content. Somebody behind us might merge them into the head.
  */
-const FORBIDDEN = [
+export const FORBIDDEN_IN_TRAILERS: readonly string[] = [
   'transfer-encoding',
   'content-length',
   'host',
@@ -45,6 +45,6 @@ export function sanitizeTrailers(text: string, limits: HeadLimits): string | nul
   const head = new MessageHead()
   if (parseFields(`${text}\r\n`, 0, head, limits) <= 0) return null
   const headers: HeaderBlock = head.headers
-  for (const name of FORBIDDEN) headers.remove(name)
+  for (const name of FORBIDDEN_IN_TRAILERS) headers.remove(name)
   return encodeFields(headers)
 }

@@ -6,6 +6,7 @@ import type { Socket } from 'node:net'
  */
 export function abandon(socket: Socket): void {
   // One that is still connecting would only be reset once it is connected.
-  if (socket.connecting) socket.destroy()
+  // Node.js resets plain sockets only.
+  if (socket.connecting || 'encrypted' in socket) socket.destroy()
   else socket.resetAndDestroy()
 }

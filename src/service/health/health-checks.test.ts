@@ -18,6 +18,7 @@ function service(name: string, addresses: string[], health: Partial<HealthConfig
     name,
     endpoints: addresses.map((address) => ({ address, host: 'a', port: 1, weight: 1, tags: {} })),
     protocol: 'http1',
+    tls: null,
     hostHeader: 'preserve',
     balance: { algorithm: 'round-robin' },
     pool: { idleTimeoutMs: 90_000, connectTimeoutMs: 1000, maxConnections: 1024, maxPending: 1024, pendingTimeoutMs: 1000 },

@@ -1,9 +1,13 @@
+import type { SecureContext } from 'node:tls'
 import type { Clock, Random } from '../../base/clock.ts'
 import type { TimerWheel } from '../../base/timers.ts'
+import { buildLocalProxyHeader } from '../../codec/proxy-protocol.ts'
+import type { TlsTexts } from '../../config/tls-types.ts'
 import type { EndpointConfig, ServiceConfig } from '../../config/types.ts'
 import type { Log } from '../../observe/log.ts'
 import type { MetricsStore } from '../../observe/metrics-store.ts'
 import type { EndpointControl, Health } from '../endpoint-control.ts'
+import { createServiceContext, createTlsOptions } from '../service-tls.ts'
 import { HealthMetrics } from './health-metrics.ts'
 import type { ProbeTarget, StartProbe } from './probe.ts'
 import { type CheckedEndpoint, type ProbeReport, Prober } from './prober.ts'
@@ -81,12 +85,13 @@ export class HealthChecks {
   }
 
   /** The configuration is in force: from now on exactly its endpoints are checked. */
-  update(services: Services): void {
+  update(services: Services, texts: TlsTexts = {}): void {
     if (this.#isStopped) return
     const targets: ProbeTarget[] = []
     for (const service of Object.values(services)) {
+      const context = service.health === null || service.tls === null ? null : createServiceContext(service.tls, texts)
       for (const endpoint of service.endpoints) {
-        const target = createTarget(service, endpoint)
+        const target = createTarget(service, endpoint, context)
         if (target !== null) targets.push(target)
         // What checks said that are no more does not hold.
         else this.#publish(service.name, endpoint.address, 'unknown')
@@ -200,11 +205,22 @@ function isoTime(epochMs: number): string {
   return new Date(epochMs).toISOString()
 }
 
-function createTarget(service: ServiceConfig, endpoint: EndpointConfig): ProbeTarget | null {
-  const { name, health, hostHeader } = service
+function createTarget(service: ServiceConfig, endpoint: EndpointConfig, context: SecureContext | null): ProbeTarget | null {
+  const { name, health, hostHeader, tls, proxyProtocol } = service
   if (health === null) return null
   const { address, host, port } = endpoint
   const ownHost = hostHeader === 'preserve' || hostHeader === 'endpoint' ? address : hostHeader
-  const checkHost = health.check.kind === 'http' ? health.check.host : null
-  return { service: name, address, host, port: health.port ?? port, hostHeader: checkHost ?? ownHost, health }
+  const checkHost = health.check.kind === 'tcp' ? null : health.check.host
+  const target = {
+    service: name,
+    address,
+    host,
+    port: health.port ?? port,
+    hostHeader: checkHost ?? ownHost,
+    health,
+    // A port of its own for checks speaks plainly.
+    ...(proxyProtocol === null || health.port !== null ? {} : { preface: buildLocalProxyHeader(proxyProtocol) }),
+  }
+  if (tls === null || context === null) return target
+  return { ...target, tls: { config: tls, options: createTlsOptions(tls, context, hostHeader, host) } }
 }

@@ -1,4 +1,6 @@
 import { type ClientRequest, type IncomingMessage, request } from 'node:http'
+import { request as requestSecurely } from 'node:https'
+import { connect, type Socket } from 'node:net'
 import type { HealthCheckConfig, StatusRange } from '../../config/types.ts'
 import { abandon } from './abandon.ts'
 import { PASSED, type ProbeOutcome, type ProbeTarget, type RunningProbe } from './probe.ts'
@@ -27,21 +29,27 @@ class HttpProbe implements RunningProbe {
   /** null when the probe is over. */
   #done: ((outcome: ProbeOutcome) => void) | null
 
-  constructor({ host, port, hostHeader }: ProbeTarget, check: HttpCheck, done: (outcome: ProbeOutcome) => void) {
+  constructor({ host, port, hostHeader, tls, preface }: ProbeTarget, check: HttpCheck, done: (outcome: ProbeOutcome) => void) {
     this.#check = check
     this.#done = done
-    this.#request = request({
+    this.#request = (tls === undefined ? request : requestSecurely)({
+      ...tls?.options,
+      ...(tls === undefined ? {} : { ALPNProtocols: ['http/1.1'] }),
       host,
       port,
       method: check.method,
       path: check.path,
-      agent: false,
+      // Only without an agent does Node.js let somebody else connect.
+      ...(preface === undefined ? { agent: false } : { createConnection: () => connectWith(preface, host, port) }),
       setHost: false,
       maxHeaderSize: MAX_HEAD_BYTES,
       headers: { Host: hostHeader, 'User-Agent': 'sluice-health-check', Accept: '*/*', Connection: 'close' },
     })
     this.#request.on('socket', (socket) => {
       socket.once('connect', () => {
+        this.stage = tls === undefined ? 'waiting for the response' : 'in the TLS handshake'
+      })
+      socket.once('secureConnect', () => {
         this.stage = 'waiting for the response'
       })
     })
@@ -96,6 +104,13 @@ class HttpProbe implements RunningProbe {
     this.#request.destroy()
     done(outcome)
   }
+}
+
+/** A connection that begins with these bytes. */
+function connectWith(preface: Buffer, host: string, port: number): Socket {
+  const socket = connect({ host, port })
+  socket.write(preface)
+  return socket
 }
 
 function isExpected(status: number, ranges: readonly StatusRange[]): boolean {

@@ -1,3 +1,4 @@
+import { tlsFailureOf } from '../service-tls.ts'
 import type { ProbeOutcome } from './probe.ts'
 
 /** What keeps a check from being made at all. The endpoints must not pay for a gateway that has run out of descriptors. */
@@ -31,6 +32,8 @@ export function failureOf(error: NodeJS.ErrnoException): ProbeOutcome {
   if (own !== undefined) return { result: 'inconclusive', error: `${own} (${code})` }
   if (code === 'ECONNRESET' && error.message === 'socket hang up')
     return { result: 'fail', error: 'the connection was closed without an answer' }
+  const tls = tlsFailureOf(error)
+  if (tls !== null) return { result: 'fail', error: tls }
   const known = FAULTS[code]
   if (known !== undefined) return { result: 'fail', error: known }
   if (code.startsWith('HPE_')) return { result: 'fail', error: 'the answer is not valid HTTP' }

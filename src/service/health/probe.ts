@@ -1,3 +1,5 @@
+import type { ConnectionOptions } from 'node:tls'
+import type { ServiceTlsConfig } from '../../config/tls-types.ts'
 import type { HealthConfig } from '../../config/types.ts'
 
 /** One endpoint to be checked, complete. */
@@ -10,6 +12,17 @@ export interface ProbeTarget {
   /** `Host` of a check by HTTP. */
   readonly hostHeader: string
   readonly health: HealthConfig
+  /** What a connection begins with: the PROXY header of a service that expects one. Left out: nothing. */
+  readonly preface?: Buffer
+  /** Left out: without TLS. */
+  readonly tls?: ProbeTls
+}
+
+/** TLS of a check: that of the service. */
+export interface ProbeTls {
+  /** Tells whether anything has changed. */
+  readonly config: ServiceTlsConfig
+  readonly options: ConnectionOptions
 }
 
 /** `inconclusive`: the check failed on our side (no descriptor, no port, no resolver) and says nothing about the endpoint. */

@@ -5,9 +5,9 @@ import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startSluice } from '../../support/sluice.ts'
 import { startRawUpstream, startUpstream } from '../../support/upstream.ts'
+import { startUpstreamProcess } from '../../support/upstream-process.ts'
 import { waitFor } from '../../support/wait.ts'
 import { scrape } from '../operations/support/metrics.ts'
-import { startUpstreamProcess } from '../operations/support/upstream-process.ts'
 import {
   configuration,
   DOWN_INTERVAL_MS,

@@ -14,7 +14,8 @@ const upstream = await startScript(scope)
 const gateway = await startGateway(scope, [upstream.address], {
   more: {
     listeners: {
-      web: { address: '127.0.0.1:0', maxConnectionsPerClient: 0 },
+      // Where HTTP/2 is spoken, its preface is no bad head.
+      web: { address: '127.0.0.1:0', maxConnectionsPerClient: 0, http2: null },
       slow: { address: '127.0.0.1:0', timeouts: { head: '300ms', body: '300ms', idle: '5s' } },
       small: { address: '127.0.0.1:0', limits: { head: '2KiB', headers: 10, uri: '100B', body: '1000B' } },
       few: { address: '127.0.0.1:0', maxConnections: 2 },

@@ -6,11 +6,11 @@ import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startSluice } from '../../support/sluice.ts'
 import { startUpstream } from '../../support/upstream.ts'
+import { startUpstreamProcess } from '../../support/upstream-process.ts'
 import { waitFor } from '../../support/wait.ts'
+import { loadSeconds, runWrk } from '../../support/wrk.ts'
 import { scrape } from './support/metrics.ts'
 import { descriptors } from './support/process-state.ts'
-import { startUpstreamProcess } from './support/upstream-process.ts'
-import { loadSeconds, runWrk } from './support/wrk.ts'
 
 const config = (address: string, accessLog: object | null, more: object = {}) => ({
   workers: 2,

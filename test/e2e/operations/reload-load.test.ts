@@ -5,11 +5,11 @@ import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { freePort } from '../../support/port.ts'
 import { runSluice, type SluiceProcess, startSluice } from '../../support/sluice.ts'
+import { startUpstreamProcess, type UpstreamProcess } from '../../support/upstream-process.ts'
 import { waitFor } from '../../support/wait.ts'
+import { hasNoError, loadSeconds, runWrk } from '../../support/wrk.ts'
 import { scrape } from './support/metrics.ts'
 import { descriptors, residentBytes } from './support/process-state.ts'
-import { startUpstreamProcess, type UpstreamProcess } from './support/upstream-process.ts'
-import { hasNoError, loadSeconds, runWrk } from './support/wrk.ts'
 
 const SECONDS = loadSeconds(8)
 /** Enough that there is a tenth one and a last one well behind it. */

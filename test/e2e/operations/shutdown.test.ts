@@ -7,11 +7,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { rawRequest } from '../../support/raw.ts'
 import { startSluice } from '../../support/sluice.ts'
 import { startRawUpstream, startUpstream } from '../../support/upstream.ts'
+import { startUpstreamProcess } from '../../support/upstream-process.ts'
 import { waitFor } from '../../support/wait.ts'
+import { runWrk } from '../../support/wrk.ts'
 import { CarefulClients } from './support/careful-clients.ts'
 import { KeptConnection } from './support/kept-connection.ts'
-import { startUpstreamProcess } from './support/upstream-process.ts'
-import { runWrk } from './support/wrk.ts'
 
 const GET = 'GET / HTTP/1.1\r\nHost: x\r\n\r\n'
 

@@ -5,10 +5,10 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type SluiceProcess, startSluice } from '../../support/sluice.ts'
+import { startUpstreamProcess } from '../../support/upstream-process.ts'
 import { waitFor } from '../../support/wait.ts'
+import { runWrk } from '../../support/wrk.ts'
 import { scrape } from './support/metrics.ts'
-import { startUpstreamProcess } from './support/upstream-process.ts'
-import { runWrk } from './support/wrk.ts'
 
 const CONNECTIONS = 32
 const MAX_FAILS = 3

@@ -4,13 +4,13 @@ import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startSluice } from '../../support/sluice.ts'
 import { startUpstream } from '../../support/upstream.ts'
+import { startUpstreamProcess } from '../../support/upstream-process.ts'
 import { waitFor } from '../../support/wait.ts'
+import { loadSeconds } from '../../support/wrk.ts'
 import { CarefulClients } from './support/careful-clients.ts'
 import { KeptConnection } from './support/kept-connection.ts'
 import { scrape } from './support/metrics.ts'
 import { tcpStates } from './support/process-state.ts'
-import { startUpstreamProcess } from './support/upstream-process.ts'
-import { loadSeconds } from './support/wrk.ts'
 
 const get = (path = '/') => `GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`
 

@@ -5,12 +5,13 @@ import { startSluice } from '../../support/sluice.ts'
 import { startUpstream } from '../../support/upstream.ts'
 
 describe('the circuit breaker of a service', () => {
-  it('opens on errors, sends nothing while open, then exactly the configured probes over 4 workers, and closes', async (t) => {
-    let status = 500
+  it('opens at 50% errors, sends nothing while open, then exactly the configured probes over 4 workers, and closes', async (t) => {
+    let isWell = false
     let requests = 0
     const upstream = await startUpstream(t, (_request, response) => {
       requests++
       // Slow enough that every request of a burst meets the half-open breaker.
+      const status = isWell || requests % 2 === 0 ? 200 : 500
       setTimeout(() => response.writeHead(status).end(), 100)
     })
     const gateway = await startSluice(t, {
@@ -39,7 +40,7 @@ describe('the circuit breaker of a service', () => {
     assert.equal(requests, 0)
     await sleep(Math.max(0, 1100 - (performance.now() - openedMs)))
 
-    status = 200
+    isWell = true
     const trial = await burst(40)
     assert.equal(requests, 3)
     assert.equal(trial.filter((response) => response.status === 200).length, 3)

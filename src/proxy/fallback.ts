@@ -1,0 +1,69 @@
+import type { ErrorCode } from '../base/error.ts'
+import type { FallbackCause, FallbackConfig } from '../config/types.ts'
+import type { Exchange } from '../exchange/exchange.ts'
+import { type Answer, createRespondAnswer } from '../filter/answer.ts'
+import type { CompiledRoute, ServiceRuntime } from './runtime.ts'
+
+/** What an error of ours means to a fallback. Mistakes of the client are not in it. */
+const CAUSES: Partial<Record<ErrorCode, FallbackCause>> = {
+  breaker_open: 'breaker-open',
+  overloaded: 'overloaded',
+  pool_overflow: 'overloaded',
+  concurrency_limit: 'overloaded',
+  queue_timeout: 'overloaded',
+  load_shed: 'overloaded',
+  upstream_timeout: 'timeout',
+  connect_timeout: 'timeout',
+  no_endpoint: 'no-endpoint',
+  connect_failed: 'failure',
+  upstream_tls: 'failure',
+  upstream_reset: 'failure',
+  upstream_protocol: 'failure',
+  upstream_truncated: 'failure',
+  rate_limited: 'rate-limited',
+}
+
+/** A fallback, ready for use. Either `answer` or `service` is set. */
+export interface FallbackRuntime {
+  readonly causes: ReadonlySet<FallbackCause>
+  /** Bit per status, from 500 on: which statuses of the service are replaced. */
+  readonly statuses: Uint8Array | null
+  readonly answer: Answer | null
+  readonly service: ServiceRuntime | null
+}
+
+/** Throws when the service it names is none. */
+export function createFallback(config: FallbackConfig, services: ReadonlyMap<string, ServiceRuntime>): FallbackRuntime {
+  let statuses: Uint8Array | null = null
+  for (const { from, to } of config.statuses) {
+    statuses ??= new Uint8Array(600)
+    statuses.fill(1, from, to + 1)
+  }
+  const service = config.to === null ? null : services.get(config.to)
+  if (service === undefined) throw new Error(`no service named "${config.to}"`)
+  return { causes: new Set(config.on), statuses, answer: config.respond === null ? null : createRespondAnswer(config.respond), service }
+}
+
+function fallbackOf(x: Exchange): FallbackRuntime | null {
+  const route = x.route as CompiledRoute | null
+  // Once: what is answered instead has nothing behind it.
+  if (route === null || x.fallbackCause !== null) return null
+  return x.service === null ? route.fallback : (route.fallbacks?.get(x.service as ServiceRuntime) ?? null)
+}
+
+/** What to do instead of this error; null: nothing. Remembers that it was done. */
+export function fallbackForError(x: Exchange, code: ErrorCode): FallbackRuntime | null {
+  const fallback = fallbackOf(x)
+  const cause = CAUSES[code]
+  if (fallback === null || cause === undefined || !fallback.causes.has(cause)) return null
+  x.fallbackCause = cause
+  return fallback
+}
+
+/** What to do instead of this answer of the service; null: nothing. */
+export function fallbackForStatus(x: Exchange, status: number): FallbackRuntime | null {
+  const fallback = fallbackOf(x)
+  if (fallback === null || fallback.statuses === null || fallback.statuses[status] !== 1) return null
+  x.fallbackCause = 'status'
+  return fallback
+}
