@@ -31,7 +31,10 @@ const READ_BUFFER_BYTES = 64 * 1024
 /** The size at which the relay of 1 MiB bodies stopped getting faster. */
 const BULK_BUFFER_BYTES = 256 * 1024
 const BULK_BUFFERS_KEPT = 16
-/** Up to here Node writes text from the stack, without a buffer. */
+/**
+ * Up to here Node writes text from the stack, without a buffer. Against a copy in a Buffer, an echoed message costs 0.6 % less with 64
+ * bytes, 2 % with 1,200, a fifth with 8,000 and more.
+ */
 const TEXT_MAX_BYTES = 16 * 1024
 
 // One per thread, not per gateway: what makes the shared read buffer possible is that a thread handles one read at a time.
@@ -145,6 +148,8 @@ export class Wire {
   #onStableWritten: (() => void) | null = null
   /** Where the next read goes: the shared buffer, or this wire's bulk buffer. */
   readBuffer: WireBuffer = sharedBuffer
+  /** A bulk buffer that is not read into any more, but still written from. */
+  #lentBulk: WireBuffer | null = null
 
   /** Over TLS. */
   readonly isSecure: boolean
@@ -276,6 +281,7 @@ export class Wire {
   /** Starts or restarts reading. */
   resume(): void {
     if (this.socket.destroyed) return
+    if (this.#lentBulk !== null) this.#returnBulk()
     if (!this.#isStopped) {
       this.socket.resume()
     } else if (!this.#isResuming) {
@@ -332,6 +338,21 @@ export class Wire {
     this.readBuffer = sharedBuffer
   }
 
+  /**
+   * The same in a lull of a connection that stays: an idle one has no buffer of its own. Only within `onData`, with the buffer it was given.
+   * When a write still refers to it (not `settled`), it serves again after the `resume` that follows that write's end.
+   */
+  restBulk(settled: boolean): void {
+    if (settled || this.readBuffer === sharedBuffer) return this.endBulk(true)
+    this.#lentBulk = this.readBuffer
+    this.readBuffer = sharedBuffer
+  }
+
+  #returnBulk(): void {
+    if (freeBulkBuffers.length < BULK_BUFFERS_KEPT) freeBulkBuffers.push(this.#lentBulk as WireBuffer)
+    this.#lentBulk = null
+  }
+
   /** Sends a FIN behind what is written. `onSent` is called when the kernel has all of it. */
   end(onSent?: () => void): void {
     this.socket.end(onSent)
@@ -352,6 +373,7 @@ export class Wire {
   /** The socket is closed: nothing may refer to its bulk buffer as reusable, a write of it may have been cut off. */
   release(): void {
     this.readBuffer = sharedBuffer
+    this.#lentBulk = null
     this.#held = null
   }
 }

@@ -16,7 +16,7 @@ export class JsonStreamError extends Error {}
  */
 export class JsonValues {
   readonly #maxBytes: number
-  #held: Buffer[] = []
+  #held: Buffer = EMPTY
   #heldBytes = 0
   /** Of lists and maps around the current byte, the list of the stream itself not counted. */
   #depth = 0
@@ -106,9 +106,16 @@ export class JsonValues {
   }
 
   #keep(bytes: Buffer, start: number, end: number): void {
+    const used = this.#heldBytes
     this.#heldBytes += end - start
     if (this.#heldBytes > this.#maxBytes) throw new JsonStreamError(`a value has more than ${this.#maxBytes} bytes`)
-    this.#held.push(Buffer.from(bytes.subarray(start, end)))
+    // One buffer that grows: a client that sends byte by byte must not cost an object for each.
+    if (this.#held.length < this.#heldBytes) {
+      const larger = Buffer.allocUnsafe(Math.min(Math.max(64, this.#heldBytes, used * 2), this.#maxBytes))
+      this.#held.copy(larger, 0, 0, used)
+      this.#held = larger
+    }
+    bytes.copy(this.#held, used, start, end)
   }
 
   #take(bytes: Buffer, start: number, end: number): Buffer {
@@ -117,8 +124,8 @@ export class JsonValues {
     this.#needsComma = true
     if (this.#heldBytes === 0 && end - start <= this.#maxBytes) return bytes.subarray(start, end)
     this.#keep(bytes, start, end)
-    const whole = Buffer.concat(this.#held, this.#heldBytes)
-    this.#held = []
+    const whole = this.#held.subarray(0, this.#heldBytes)
+    this.#held = EMPTY
     this.#heldBytes = 0
     return whole
   }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { acceptKeyOf, createCloseFrame, FrameTracker, isWebSocketKey } from './websocket.ts'
+import { createSeededRandom } from '../base/clock.ts'
+import { acceptKeyOf, createCloseFrame, createWebSocketKey, FrameTracker, isWebSocketKey } from './websocket.ts'
 
 /** A frame with this payload length; masked as a client's is. */
 function frame(first: number, length: number, isMasked: boolean): Buffer {
@@ -16,6 +17,13 @@ function frame(first: number, length: number, isMasked: boolean): Buffer {
 describe('the handshake', () => {
   it('answers the key of RFC 6455 section 1.3 as it is written there', () => {
     assert.equal(acceptKeyOf('dGhlIHNhbXBsZSBub25jZQ=='), 's3pPLMBiTxaQ9kYGzzhZRbK+xOo=')
+  })
+
+  it('makes keys that are keys, each another', () => {
+    const random = createSeededRandom(3)
+    const keys = Array.from({ length: 100 }, () => createWebSocketKey(random))
+    assert.ok(keys.every(isWebSocketKey))
+    assert.equal(new Set(keys).size, 100)
   })
 
   it('takes 16 bytes in base64 for a key, and nothing else', () => {

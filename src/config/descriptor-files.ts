@@ -37,7 +37,8 @@ function read({ readBytes }: DescriptorFilesInput, path: string): Promise<Uint8A
 async function check(issues: RawIssue[], at: ConfigPath, written: string, bytes: Uint8Array, services: unknown): Promise<void> {
   // The library that knows protobuf takes a while to load, and few configurations need it.
   const { compileDescriptors, DescriptorError, UnknownServiceError } = await import('../codec/transcode/bindings.ts')
-  const names = Array.isArray(services) && services.every((name) => typeof name === 'string') ? (services as string[]) : null
+  const names =
+    Array.isArray(services) && services.every((name) => typeof name === 'string' && /^[\w.]+$/.test(name)) ? (services as string[]) : null
   try {
     compileDescriptors(bytes, names)
   } catch (error) {
@@ -76,7 +77,7 @@ function* filtersOf(at: ConfigPath, list: unknown): Generator<{ at: ConfigPath; 
 export function completeDescriptors(config: GatewayConfig, { texts, resolve }: TlsFiles): void {
   for (const route of Object.values(config.routes)) {
     for (const filter of route.filters) {
-      if (filter.kind !== KIND) continue
+      if (filter.kind !== KIND || filter.descriptors === null) continue
       filter.descriptors = resolve(filter.descriptors)
       filter.revision = createHash('sha256')
         .update(texts[filter.descriptors] ?? '')

@@ -21,7 +21,12 @@ export const grpcJsonSchema = strict({
   descriptors: z
     .string({ error: 'expected the path of a file' })
     .min(1)
+    .optional()
     .describe('A file of descriptors, as `protoc --include_imports --descriptor_set_out=api.binpb` makes it. Relative to this file.'),
+  reflection: z
+    .literal(true, { error: 'expected true; left out, descriptors are read from a file' })
+    .optional()
+    .describe('Ask the service for its descriptors (gRPC server reflection), at the start and after a reload. Instead of `descriptors`.'),
   services: z
     .array(serviceName, { error: 'expected a list of gRPC services' })
     .min(1)
@@ -36,15 +41,24 @@ export const grpcJsonSchema = strict({
   emitDefaults: z.boolean().default(false).describe('Write fields that have their default value in responses, too.'),
   maxMessage: size(1, MAX_MESSAGE_BYTES).prefault(DEFAULT_MESSAGE).describe('The largest message, as JSON or protobuf.'),
   openapi: documentPath.optional().describe('Serve an OpenAPI 3.1 document at this path. Left out: none.'),
-}).transform(
-  (o): FilterConfig => ({
+}).transform((o, context): FilterConfig => {
+  if (o.descriptors === undefined && o.reflection === undefined)
+    context.addIssue({ code: 'custom', message: 'needs descriptors (a file), or reflection: true' })
+  if (o.descriptors !== undefined && o.reflection !== undefined)
+    context.addIssue({
+      code: 'custom',
+      message: 'reflection cannot stand beside descriptors; remove one',
+      path: ['reflection'],
+      params: { key: true },
+    })
+  return {
     kind: 'grpc-json',
-    descriptors: o.descriptors,
+    descriptors: o.descriptors ?? null,
     revision: '',
     services: o.services ?? null,
     ignoreUnknown: o.ignoreUnknown,
     emitDefaults: o.emitDefaults,
     maxMessageBytes: o.maxMessage,
     openapi: o.openapi ?? null,
-  }),
-)
+  }
+})

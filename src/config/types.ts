@@ -440,8 +440,8 @@ export interface RateLimitFilterConfig {
 
 export interface GrpcJsonFilterConfig {
   kind: 'grpc-json'
-  /** Absolute path of a FileDescriptorSet. */
-  descriptors: string
+  /** Absolute path of a FileDescriptorSet; null: the service is asked (server reflection). */
+  descriptors: string | null
   /** A digest of that file. */
   revision: string
   /** Full names; null: all in the descriptors. */

@@ -117,6 +117,8 @@ export class Exchange extends Timed implements PickContext {
   /** A filter has translated the request: this puts an answer of ours into the form its client reads. null nearly always. */
   localForm: ((x: Exchange, local: LocalResponse) => LocalResponse) | null = null
   hedgeWait: Timed | null = null
+  /** The wait before the next attempt. */
+  retryWait: Timed | null = null
   /** Places it has or waits for under concurrency limits; null when there are no limits. */
   places: HeldPlace | null = null
   /** Attempts made, those included that replace a connection which had died unused. */
@@ -135,6 +137,8 @@ export class Exchange extends Timed implements PickContext {
   /** How much may be kept; 0: nothing, or no more. */
   replayLimit = 0
   isFreeRetryUsed = false
+  /** The retry budget of its service counts it among the requests under way. */
+  isInBudget = false
   /** The next attempt has its place in the retry budget already. */
   isRetryGranted = false
   /** The response tells gateways before this one not to try again. */

@@ -249,7 +249,7 @@ export class Driver {
     this.proxy = new RequestHandler(context)
     this.upstream = new FakeUpstream(this.proxy)
     this.x = createExchange(head, options, this.client)
-    const metrics = { finish() {} }
+    const metrics = { finish() {}, grpc: { finish() {} } }
     Object.assign(this.x.listener, {
       trusted: null,
       tls: null,

@@ -106,6 +106,7 @@ export class Transcoder {
       (error: unknown) => {
         if (error instanceof ExchangeEndedError) return
         if (!(error instanceof GatewayError)) throw error
+        if (x.finished || x.local !== null) return
         respondStatus(x, 413, GRPC_RESOURCE_EXHAUSTED, error.message)
       },
     )
@@ -122,6 +123,8 @@ export class Transcoder {
   }
 
   #send(x: Exchange, call: JsonCall, body: RequestBody, text: string): void {
+    // It may have ended just now, and its heads be those of another one.
+    if (x.finished || x.local !== null) return
     const message = this.#read(x, () => encodeRequest(call.binding, call.url, text, this.#json))
     if (message === null) return
     this.#becomeGrpc(x, call)
@@ -180,6 +183,7 @@ export class Transcoder {
   }
 
   #unary(x: Exchange, call: JsonCall, response: ResponseHead, bytes: Buffer): void {
+    if (x.finished || x.appliedLocal !== null) return
     const trailers = x.heldResponseEnd ?? ''
     const status = readTrailerStatus(trailers, this.#json.registry)
     copyTrailers(response.headers, trailers)

@@ -9,7 +9,7 @@ const REF: FunctionRef = { kind: 'function', path: ['routes', 'users', 'filters'
 
 function env(fn: unknown): FilterEnvironment {
   const table = new SharedTable(createSharedTable({ ratePerSecond: 1, burst: 1 }, 0, () => 0.5))
-  return { functions: () => fn, descriptors: () => '', onDefect() {}, rateLimit: () => table }
+  return { functions: () => fn, descriptors: () => '', reflect: async () => Buffer.alloc(0), onDefect() {}, rateLimit: () => table }
 }
 
 describe('the filters of a route', () => {

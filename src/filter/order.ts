@@ -19,6 +19,8 @@ export interface FilterEnvironment {
   readonly functions: (ref: FunctionRef) => unknown
   /** What stands in a descriptor file of the configuration, in base64. */
   readonly descriptors: (path: string) => string
+  /** A FileDescriptorSet of what the service of the route says of itself. */
+  readonly reflect: (services: readonly string[] | null) => Promise<Uint8Array>
   /** A filter failed where no request can be answered with it any more: one line for the program log. */
   readonly onDefect: (error: unknown, where: string) => void
 }

@@ -226,6 +226,7 @@ export class Http1Downstream extends Timed implements WireOwner, TakeoverStream,
     }
     if (this.#isTunnel) {
       if (end === bytes.length) this.#wire.startBulk()
+      else if (stable) this.#wire.restBulk(!this.#isPaused)
     } else if (this.#exchange === x && !this.#requestDone) {
       // While the proxy keeps the client waiting, the client is not late.
       const { bodyMs, sendMs } = x.listener.config.timeouts
@@ -350,7 +351,7 @@ export class Http1Downstream extends Timed implements WireOwner, TakeoverStream,
     if (this.#isBlocked) return
     this.#isBlocked = true
     this.#unsent = this.#wire.unsentBytes
-    if (this.#requestDone || this.#isPaused) this.#arm(this.#server.now(), this.#server.listener.config.timeouts.sendMs)
+    if (this.#requestDone || this.#isPaused || this.#isTunnel) this.#arm(this.#server.now(), this.#server.listener.config.timeouts.sendMs)
   }
 
   onDrain(): void {
@@ -358,7 +359,7 @@ export class Http1Downstream extends Timed implements WireOwner, TakeoverStream,
     this.#isBlocked = false
     const exchange = this.#exchange
     if (exchange !== null) {
-      if (this.#requestDone || this.#isPaused) this.deadlineMs = 0
+      if (this.#requestDone || this.#isPaused || this.#isTunnel) this.deadlineMs = 0
       this.#server.events.onDrain(exchange)
     } else if (!this.#isLingering) {
       this.#armIdle(this.#server.now())

@@ -87,6 +87,7 @@ class Worker {
 
   fallBack(x: Exchange, service: string): void {
     x.fallbackCause = 'timeout'
+    this.#admission.leaveService(x, 'upstream_timeout')
     this.#admission.enter(x, this.service(service))
   }
 

@@ -137,12 +137,21 @@ export class Admission {
   enter(x: Exchange, runtime: ServiceRuntime): void {
     const route = x.route as CompiledRoute
     const nowMs = this.#context.clock.now()
-    // A fallback goes to another service: what the first one gave is given back.
-    if (x.places !== null) x.places = dropForeign(x.places as Place, route.limit, nowMs)
     const { limit } = route
     if (limit !== null && x.places === null && x.fallbackCause === null && !this.#admit(x, runtime, limit, nowMs)) return
     if (runtime.limit !== null && !this.#admit(x, runtime, runtime.limit, nowMs)) return
     this.#begin(x, runtime)
+  }
+
+  /**
+   * The exchange goes on to another service, because of this error or of a status: what the first one gave is given back, and its limit
+   * learns how it went.
+   */
+  leaveService(x: Exchange, code: ErrorCode | null): void {
+    if (x.places === null) return
+    x.errorCode = code
+    x.places = dropForeign(x.places as Place, (x.route as CompiledRoute).limit, this.#context.clock.now())
+    x.errorCode = null
   }
 
   /** False: it waits, or was refused. */

@@ -1,6 +1,7 @@
 import type { ErrorCode } from '../base/error.ts'
 import { REJECTED } from '../breaker/breaker.ts'
 import { isGrpcFailure } from '../codec/grpc/status.ts'
+import { HEADER_X_SLUICE_ATTEMPT } from '../codec/header-id.ts'
 import type { ResponseHead } from '../codec/http1/head.ts'
 import { Attempt, type Exchange } from '../exchange/exchange.ts'
 import { isIdempotent, type RetryDecision } from '../retry/policy.ts'
@@ -98,16 +99,29 @@ export class Attempts {
     this.#retries.remember(x, bytes, start, end)
   }
 
-  /** Whether the request could still be sent to another service: everything that was sent of its body is kept, or nothing was. */
+  /**
+   * Whether the request could still be sent to another service: no response has been shown to filters, and everything that was sent of the
+   * body is kept, or nothing was.
+   */
   canMove(x: Exchange): boolean {
+    if (x.response !== null || x.local !== null) return false
     return !x.hasRequestBody || x.attempt === null || !x.attempt.bodyStarted || x.replay !== null
   }
 
-  /** Forgets what was tried, so that another service can be asked. */
-  move(x: Exchange): void {
+  /** Forgets what was tried, so that another service can be asked. `code`: why; null: because of a status. */
+  move(x: Exchange, code: ErrorCode | null): void {
+    this.#admission.leaveService(x, code)
     this.#retries.rewind(x)
+    const { wheel, fineWheel } = this.#context
+    if (x.hedgeWait !== null) fineWheel.remove(x.hedgeWait)
+    if (x.retryWait !== null) wheel.remove(x.retryWait)
+    x.hedgeWait = null
+    x.retryWait = null
     x.attempt = null
+    // The mark is ours: what came as a retry is not tried again.
+    if (x.tries > 1) x.request.headers.removeById(HEADER_X_SLUICE_ATTEMPT)
     x.tries = 0
+    x.retryAfterMs = 0
     x.tried = null
     x.isFreeRetryUsed = false
     x.isRetryForbidden = false
@@ -204,11 +218,15 @@ export class Attempts {
     x.tried.push(attempt.endpoint)
     const delayMs = this.#retries.delayMs(x, runtime)
     if (delayMs <= 0) this.#try(x, runtime, null)
-    else this.#context.wheel.arm(new RetryWait(() => this.#tryAfterWait(x, runtime)), this.#context.clock.now() + delayMs)
+    else {
+      x.retryWait = new RetryWait(() => this.#tryAfterWait(x, runtime))
+      this.#context.wheel.arm(x.retryWait, this.#context.clock.now() + delayMs)
+    }
     return true
   }
 
   #tryAfterWait(x: Exchange, runtime: ServiceRuntime): void {
+    x.retryWait = null
     if (!x.finished && x.local === null) this.#try(x, runtime, null)
   }
 

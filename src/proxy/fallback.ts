@@ -51,6 +51,25 @@ function fallbackOf(x: Exchange): FallbackRuntime | null {
   return x.service === null ? route.fallback : (route.fallbacks?.get(x.service as ServiceRuntime) ?? null)
 }
 
+/**
+ * Whether it can be done: a request goes to another service as long as it is whole. One that filters have not let pass goes nowhere, but for
+ * one that came too often, which the filters behind that limit still look at. When it cannot be done, it counts as not done.
+ */
+export function isPossible(x: Exchange, { service }: FallbackRuntime, attempts: { canMove(x: Exchange): boolean }): boolean {
+  const isStopped = x.service === null && x.fallbackCause !== 'rate-limited'
+  if (service === null || (!isStopped && attempts.canMove(x))) return true
+  x.fallbackCause = null
+  return false
+}
+
+/** What a filter has refused goes on, to the service of the fallback, through the filters that are left. */
+export function takeBackRejection(x: Exchange, service: ServiceRuntime): void {
+  x.service = service
+  x.rejection = null
+  x.errorHeaders = null
+  x.retryAfterMs = 0
+}
+
 /** What to do instead of this error; null: nothing. Remembers that it was done. */
 export function fallbackForError(x: Exchange, code: ErrorCode): FallbackRuntime | null {
   const fallback = fallbackOf(x)

@@ -91,7 +91,9 @@ export class Finisher {
   leaveService(x: Exchange): void {
     const { retry } = x.service as ServiceRuntime
     if (retry === null) return
-    retry.budget.end()
+    // One that waited for a place under a limit, and got none, was never counted.
+    if (x.isInBudget) retry.budget.end()
+    x.isInBudget = false
     // A retry that was granted and never begun, because the exchange ended while it waited.
     if (x.isRetryGranted) retry.budget.release()
     x.isRetryGranted = false

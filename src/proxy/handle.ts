@@ -6,7 +6,7 @@ import type { DownstreamEvents, UpstreamEvents } from '../exchange/contracts.ts'
 import { Attempt, type Exchange } from '../exchange/exchange.ts'
 import { changeBody, endBody, sendLastBody } from '../exchange/transform.ts'
 import { Attempts } from './attempts.ts'
-import { type FallbackRuntime, fallbackForError, fallbackForStatus } from './fallback.ts'
+import { type FallbackRuntime, fallbackForError, fallbackForStatus, isPossible, takeBackRejection } from './fallback.ts'
 import { FilterRun } from './filter-run.ts'
 import { Finisher } from './finish.ts'
 import { CONTENT_TYPE_BIT, createError, endBrokenCall, isClientsDeadline, localOf, readGrpcHead, recognizeGrpc } from './grpc.ts'
@@ -133,7 +133,8 @@ export class RequestHandler implements DownstreamEvents, UpstreamEvents {
       x.local = route.answer(x)
       return this.#answer(x)
     }
-    const service = route.single ?? chooseService(route, this.#context.random)
+    // It is known when a fallback was decided on before the last filter.
+    const service = (x.service as ServiceRuntime | null) ?? route.single ?? chooseService(route, this.#context.random)
     x.service = service
     this.#limits.begin(x, service, x.startedMs)
     this.#attempts.begin(x, service)
@@ -145,7 +146,8 @@ export class RequestHandler implements DownstreamEvents, UpstreamEvents {
     if (x.expectsContinue && x.requestBytes === 0) x.downstream.sendContinue()
     // Once: this may be the second attempt.
     x.expectsContinue = false
-    if (attempt === x.backup) return this.#attempts.hedging.sendBody(x, attempt)
+    // The first attempt has the body already, be it still there or gone.
+    if (attempt === x.backup || (x.replay !== null && !attempt.bodyStarted)) return this.#attempts.hedging.sendBody(x, attempt)
     if (x.heldRequest !== null) this.#attempts.sendHeld(attempt, x.heldRequest)
     if (attempt.connection === null) return
     if (x.heldRequestEnd !== null) return attempt.connection.sendEnd(x.heldRequestEnd)
@@ -438,7 +440,7 @@ export class RequestHandler implements DownstreamEvents, UpstreamEvents {
   #fail(x: Exchange, code: ErrorCode, detail: string): void {
     if (x.finished) return
     const fallback = fallbackForError(x, code)
-    if (fallback !== null && this.#fallBack(x, fallback, code)) return
+    if (fallback !== null && isPossible(x, fallback, this.#attempts)) return this.#fallBack(x, fallback, code)
     x.errorCode = code
     x.local = createError(x, code, detail, this.#context.clock.now())
     this.#answer(x)
@@ -447,29 +449,30 @@ export class RequestHandler implements DownstreamEvents, UpstreamEvents {
   /** The service answered with a status that something else is answered for. */
   #isReplaced(x: Exchange, attempt: Attempt, status: number): boolean {
     const fallback = fallbackForStatus(x, status)
-    if (fallback === null || (fallback.service !== null && !this.#attempts.canMove(x))) return false
+    if (fallback === null || !isPossible(x, fallback, this.#attempts)) return false
     this.#finisher.cancel(attempt, 'success', null)
-    return this.#fallBack(x, fallback, null)
+    this.#fallBack(x, fallback, null)
+    return true
   }
 
-  /** False when the request cannot be sent to another service any more, because some of its body is gone. */
-  #fallBack(x: Exchange, fallback: FallbackRuntime, code: ErrorCode | null): boolean {
+  #fallBack(x: Exchange, fallback: FallbackRuntime, code: ErrorCode | null): void {
     const { service } = fallback
-    if (service !== null && !this.#attempts.canMove(x)) return false
     ;((x.service ?? (x.route as CompiledRoute).single) as ServiceRuntime | null)?.metrics.fallback(x.fallbackCause as string)
     if (fallback.answer !== null) {
       x.errorCode = code
       x.local = fallback.answer(x)
       this.#answer(x)
+    } else if (service !== null && x.service === null) {
+      takeBackRejection(x, service)
+      this.#filters.request(x, x.route as CompiledRoute)
     } else if (service !== null) {
       this.#finisher.cancelAttempt(x, 'neutral', code)
       if (x.service !== null) this.#finisher.leaveService(x)
-      this.#attempts.move(x)
+      this.#attempts.move(x, code)
       x.service = service
       this.#limits.begin(x, service, x.nowMs)
       this.#attempts.begin(x, service)
     }
-    return true
   }
 
   /** The request proved bad after its head was accepted. */

@@ -1,4 +1,5 @@
 import { Timed } from '../base/timers.ts'
+import { isGrpcFailure, parseGrpcStatus } from '../codec/grpc/status.ts'
 import type { ResponseHead } from '../codec/http1/head.ts'
 import type { Attempt, Exchange } from '../exchange/exchange.ts'
 import { type Hedge, NO_HEDGE } from '../retry/hedge.ts'
@@ -75,7 +76,7 @@ export class Hedging {
   isWinner(x: Exchange, attempt: Attempt, head: ResponseHead, runtime: ServiceRuntime): boolean {
     const isBackup = attempt === x.backup
     const other = (isBackup ? x.attempt : x.backup) as Attempt
-    if (head.status >= 500) {
+    if (head.status >= 500 || (x.grpc !== null && isGrpcFailure(parseGrpcStatus(head.headers.get('grpc-status'))))) {
       this.#finisher.cancel(attempt, 'failure', null)
       this.#remain(x, other)
       runtime.metrics.hedge('failed')

@@ -64,6 +64,7 @@ export class Retries {
   /** Decides at the start how much of a request body is worth keeping. */
   begin(x: Exchange, retry: RetryRuntime): void {
     retry.budget.begin(x.nowMs)
+    x.isInBudget = true
     if (!x.hasRequestBody) return
     const { config } = retry
     // An endpoint over HTTP/2 can say that it has not begun with a request: then it does not matter what the request does.
@@ -148,6 +149,8 @@ export class Retries {
     x.heldRequestBytes = x.heldRequest.reduce((sum, piece) => sum + piece.length, 0)
     x.replay = null
     x.replayBytes = 0
+    // From here on, another service could have it all too.
+    if (x.attempt !== null) x.attempt.bodyStarted = false
   }
 }
 

@@ -31,6 +31,7 @@ import { createRouteTable } from '../route/table.ts'
 import { latencyTrackingOf } from '../service/balance/index.ts'
 import type { Endpoint } from '../service/endpoint.ts'
 import type { Governance } from '../service/governance.ts'
+import { reflectService } from '../service/reflect.ts'
 import { createService, type EndpointStateSource, type Service } from '../service/service.ts'
 import { LookupCache } from '../upstream/connector.ts'
 import type { EndpointPool } from '../upstream/endpoint-pool.ts'
@@ -338,6 +339,7 @@ export class SnapshotBuilder {
         {
           functions: options.functions,
           descriptors: (path) => options.tls.texts[path] ?? '',
+          reflect: (names) => reflectService(choices[0]?.service.service.config, options.tls.texts, names),
           onDefect: this.#environment.onDefect,
           rateLimit: (filter, route, index) => options.governance.rateLimit(filter, route, index),
         },

@@ -305,8 +305,10 @@ export class UpgradeTunnel extends Timed {
  */
 export function changeProtocol(x: Exchange, status: number, tunnel: () => UpgradeTunnel): boolean {
   if (status !== 101) {
+    // A fallback is still asked for the protocol.
+    if (isConsent(x, status)) return false
     x.upgrade = ''
-    return !isConsent(x, status)
+    return true
   }
   x.tunnel = tunnel()
   x.maxBodyBytes = Number.POSITIVE_INFINITY

@@ -286,7 +286,9 @@ export class Http1Connection extends Timed implements WireOwner, UpstreamConnect
     }
     if (this.#state === BODY_CHUNKED) return this.#readChunked(attempt, bytes, at, length, stable)
     if (length === bytes.length) this.#wire.startBulk()
-    return at === length ? true : events.onBody(attempt, bytes, at, length, stable)
+    const proceed = at === length || events.onBody(attempt, bytes, at, length, stable)
+    if (stable && length < bytes.length) this.#wire.restBulk(proceed)
+    return proceed
   }
 
   #readChunked(attempt: Attempt, bytes: WireBuffer, at: number, length: number, stable: boolean): boolean {

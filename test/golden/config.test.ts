@@ -4,6 +4,14 @@ import assert from 'node:assert/strict'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { create, toBinary } from '@bufbuild/protobuf'
+import {
+  DescriptorProtoSchema,
+  FileDescriptorProtoSchema,
+  FileDescriptorSetSchema,
+  MethodDescriptorProtoSchema,
+  ServiceDescriptorProtoSchema,
+} from '@bufbuild/protobuf/wkt'
 import { createSelfSigned } from '../../src/command/demo/certificate.ts'
 import { formatProblems, loadConfig } from '../../src/config/load.ts'
 
@@ -25,6 +33,29 @@ for (const name of ['a', 'b']) {
 FILES['/etc/sluice/tls/broken.crt'] = '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n'
 FILES['/etc/sluice/tls/encrypted.key'] = '-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n'
 
+/** A file of descriptors with one service. */
+function descriptorsOf(dependency: string[]): Uint8Array {
+  const message = create(DescriptorProtoSchema, { name: 'M' })
+  const method = create(MethodDescriptorProtoSchema, { name: 'Call', inputType: '.a.M', outputType: '.a.M' })
+  const service = create(ServiceDescriptorProtoSchema, { name: 'S', method: [method] })
+  const file = create(FileDescriptorProtoSchema, {
+    name: 'a.proto',
+    package: 'a',
+    syntax: 'proto3',
+    dependency,
+    messageType: [message],
+    service: [service],
+  })
+  return toBinary(FileDescriptorSetSchema, create(FileDescriptorSetSchema, { file: [file] }))
+}
+
+const BINARY_FILES: Record<string, Uint8Array> = {
+  '/etc/sluice/good.binpb': descriptorsOf([]),
+  '/etc/sluice/broken.binpb': Buffer.from('not descriptors'),
+  '/etc/sluice/empty.binpb': Buffer.alloc(0),
+  '/etc/sluice/imports.binpb': descriptorsOf(['b.proto']),
+}
+
 async function evaluate(name: string, text: string): Promise<string> {
   const path = name.includes('.json.') ? '/etc/sluice/sluice.json' : '/etc/sluice/sluice.yaml'
   const result = await loadConfig({
@@ -34,6 +65,11 @@ async function evaluate(name: string, text: string): Promise<string> {
     cpuCount: 2,
     readFile: async (file) => {
       const content = FILES[file]
+      if (content === undefined) throw Object.assign(new Error(`ENOENT: no such file, open '${file}'`), { code: 'ENOENT' })
+      return content
+    },
+    readBytes: async (file) => {
+      const content = BINARY_FILES[file]
       if (content === undefined) throw Object.assign(new Error(`ENOENT: no such file, open '${file}'`), { code: 'ENOENT' })
       return content
     },

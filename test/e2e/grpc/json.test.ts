@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import http from 'node:http'
+import http2 from 'node:http2'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
@@ -50,6 +51,7 @@ const echo = await startEcho(scope, {
       metadata.set('grpc-status-details-bin', statusDetails(3, 'bad', 'why'))
       return callback({ code: 3, details: 'bad', metadata })
     }
+    if (text === 'never') return
     if (status !== undefined) return callback({ code: status[0], details: `is ${text} 小鱼` })
     const trailers = new grpc.Metadata()
     trailers.set('x-after', 'later')
@@ -69,6 +71,11 @@ const broken = await startHttp2Server(scope, (stream, headers) => {
       respondWith(stream, null)
       stream.write(frame(echoMessage('half')).subarray(0, 7))
       setTimeout(() => stream.destroy(new Error('on purpose')), 20)
+      return
+    case '/echo.Echo/ClientStreamingEcho':
+      // No gRPC server should: a status in the head, and messages behind it.
+      stream.respond({ ':status': 200, 'content-type': 'application/grpc', 'grpc-status': '5', 'grpc-message': 'no' })
+      stream.end(frame(echoMessage('more')))
       return
     default:
       respondWith(stream, { 'grpc-status': '8', 'grpc-message': 'enough' })
@@ -171,21 +178,58 @@ describe('a call by JSON', () => {
     assert.equal(large.status, 502)
     assert.match(((await large.json()) as { message: string }).message, /at most/)
   })
+  it('has no trailers of gRPC over HTTP/2', async () => {
+    const session = http2.connect(url)
+    for (const message of ['NOT_FOUND', 'fine']) {
+      const stream = session.request({ ':method': 'POST', ':path': ECHO_PATH })
+      let trailers: unknown = null
+      stream.on('trailers', (fields) => (trailers = fields))
+      stream.end(JSON.stringify({ message }))
+      stream.setEncoding('utf8')
+      let body = ''
+      for await (const part of stream) body += part as string
+      assert.match(body, new RegExp(message))
+      assert.equal(trailers, null)
+    }
+    session.close()
+  })
+  it('ends with its deadline', async () => {
+    const before = performance.now()
+    const response = await post(ECHO_PATH, { message: 'never' }, { 'grpc-timeout': '200m' })
+    const tookMs = performance.now() - before
+    assert.deepEqual([response.status, ((await response.json()) as { code: number }).code], [504, 4])
+    assert.ok(tookMs >= 190 && tookMs < 2000, String(tookMs))
+  })
+  it('is told a status in the head, whatever follows it', async () => {
+    for (let i = 0; i < 3; i++) {
+      const response = await post('/broken/v1/example/collect', '[]')
+      assert.equal(response.status, 404)
+      assert.deepEqual(await response.json(), { code: 5, message: 'no', details: [] })
+    }
+  })
   it('leaves connections in order', async () => {
     const agent = new http.Agent({ keepAlive: true, maxSockets: 1 })
-    for (let i = 0; i < 20; i++) {
-      const message = ['a', 'NOT_FOUND', ''][i % 3] as string
+    const sockets = new Set<unknown>()
+    const kinds = [
+      [ECHO_PATH, '{"message":"a"}', 'a'],
+      [ECHO_PATH, '{"message":"NOT_FOUND"}', 'is NOT_FOUND 小鱼'],
+      ['/broken/v1/example/collect', '[]', 'no'],
+    ] as const
+    for (let i = 0; i < 21; i++) {
+      const [path, body, expected] = kinds[i % 3] as (typeof kinds)[number]
       const text = await new Promise<string>((resolve, reject) => {
-        const request = http.request({ port, path: ECHO_PATH, method: 'POST', agent }, (response) => {
+        const request = http.request({ port, path, method: 'POST', agent }, (response) => {
+          sockets.add(response.socket)
           response.setEncoding('utf8')
-          let body = ''
-          response.on('data', (part: string) => (body += part)).on('end', () => resolve(body))
+          let received = ''
+          response.on('data', (part: string) => (received += part)).on('end', () => resolve(received))
         })
-        request.on('error', reject).end(JSON.stringify({ message }))
+        request.on('error', reject).end(body)
       })
-      assert.equal((JSON.parse(text) as { message?: string }).message ?? '', message === 'NOT_FOUND' ? 'is NOT_FOUND 小鱼' : message)
+      assert.equal((JSON.parse(text) as { message: string }).message, expected)
     }
     agent.destroy()
+    assert.equal(sockets.size, 1)
   })
 })
 

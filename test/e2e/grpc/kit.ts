@@ -55,7 +55,11 @@ export interface EchoServer {
 const REPLIES = 10
 
 /** The echo service: `timestamp` and what ends in `-bin` of the metadata goes back in head and trailers. */
-export async function startEcho(scope: CleanupScope, handlers: Handlers = {}): Promise<EchoServer> {
+export async function startEcho(
+  scope: CleanupScope,
+  handlers: Handlers = {},
+  credentials = grpc.ServerCredentials.createInsecure(),
+): Promise<EchoServer> {
   let calls = 0
   const begin = (call: grpc.ServerUnaryCall<Buffer, Buffer> | grpc.ServerDuplexStream<Buffer, Buffer> | AnyServerCall): grpc.Metadata => {
     const trailers = new grpc.Metadata()
@@ -111,9 +115,7 @@ export async function startEcho(scope: CleanupScope, handlers: Handlers = {}): P
   }
   server.addService(ECHO, counted as grpc.UntypedServiceImplementation)
   const port = await new Promise<number>((resolve, reject) => {
-    server.bindAsync('127.0.0.1:0', grpc.ServerCredentials.createInsecure(), (error, bound) =>
-      error === null ? resolve(bound) : reject(error),
-    )
+    server.bindAsync('127.0.0.1:0', credentials, (error, bound) => (error === null ? resolve(bound) : reject(error)))
   })
   const stop = () => server.forceShutdown()
   scope.after(stop)
@@ -238,6 +240,13 @@ export function frame(message: Buffer): Buffer {
   const head = Buffer.alloc(5)
   head.writeUInt32BE(message.length, 1)
   return Buffer.concat([head, message])
+}
+
+const HEALTH = { Check: method('/grpc.health.v1.Health/Check', false, false) }
+
+/** grpc.health.v1 that is always SERVING. */
+export function addHealth({ server }: EchoServer): void {
+  server.addService(HEALTH, { Check: (_: unknown, callback: grpc.sendUnaryData<Buffer>) => callback(null, Buffer.from([0x08, 1])) })
 }
 
 /** A gateway in front of these endpoints, with one worker. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { runSluice, startSluice } from '../../support/sluice.ts'
 import { waitFor } from '../../support/wait.ts'
-import { createClient, echoMessage, gatewayConfig, grpc, metricOf, startEcho, startHttp2Server, unary } from './kit.ts'
+import { addHealth, createClient, echoMessage, gatewayConfig, grpc, metricOf, startEcho, startHttp2Server, unary } from './kit.ts'
 
 const MESSAGE = echoMessage('hello')
 
@@ -61,6 +61,7 @@ describe('routes by service and method', () => {
           to: 'echo',
         },
         denied: { match: { grpc: 'echo.Echo' }, respond: { status: 401, body: 'invalid token' } },
+        internal: { match: { regex: '^/com[.]example[.]internal[.]' }, respond: { status: 404, body: 'Unknown method' } },
       },
     })
     const client = createClient(t, gateway.port())
@@ -71,6 +72,8 @@ describe('routes by service and method', () => {
     assert.deepEqual([head?.get('timestamp'), head?.get('x-served')], [['now'], ['yes']])
     const denied = await unary(client, MESSAGE)
     assert.equal(`${grpc.status[denied.code]} ${denied.details}`, 'UNAUTHENTICATED invalid token')
+    const hidden = await unary(client, MESSAGE, { path: '/com.example.internal.Service/Method' })
+    assert.equal(`${grpc.status[hidden.code]} ${hidden.details}`, 'UNIMPLEMENTED Unknown method')
   })
 })
 
@@ -83,7 +86,7 @@ describe('health checks by grpc.health.v1', () => {
       stream.end(Buffer.from(isServing ? '00000000020801' : '00000000020802', 'hex'))
     })
     const good = await startEcho(t)
-    good.server.addService(HEALTH, { Check: (_: unknown, callback: grpc.sendUnaryData<Buffer>) => callback(null, Buffer.from([0x08, 1])) })
+    addHealth(good)
     const checks = { grpc: { service: 'echo.Echo' }, interval: '100ms', downInterval: '100ms' }
     const gateway = await startSluice(t, gatewayConfig([health.address, good.address], { health: checks }))
     const up = async (address: string): Promise<number | undefined> => {
@@ -98,15 +101,3 @@ describe('health checks by grpc.health.v1', () => {
     await waitFor('the checks', async () => (await up(health.address)) === 1)
   })
 })
-
-const HEALTH = {
-  Check: {
-    path: '/grpc.health.v1.Health/Check',
-    requestStream: false,
-    responseStream: false,
-    requestSerialize: (bytes: Buffer) => bytes,
-    requestDeserialize: (bytes: Buffer) => bytes,
-    responseSerialize: (bytes: Buffer) => bytes,
-    responseDeserialize: (bytes: Buffer) => bytes,
-  },
-}

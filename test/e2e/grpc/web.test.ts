@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import http from 'node:http'
 import { after, describe, it } from 'node:test'
 import { startSluice } from '../../support/sluice.ts'
+import { residentMiB } from '../http1/kit.ts'
 import { createClient, echoMessage, echoText, frame, gatewayConfig, grpc, respondWith, startEcho, startHttp2Server, unary } from './kit.ts'
 
 const scope = { after }
@@ -166,6 +167,81 @@ describe('gRPC-Web in text', () => {
       assert.match(headers['content-type'] as string, /^application\/grpc-web-text/)
       assert.notEqual(headers['grpc-status'] ?? '0', '0', bad)
     }
+  })
+})
+
+async function assertGrownBelow(mostMiB: number, before: number, pid: number): Promise<void> {
+  const now = await residentMiB(pid)
+  assert.ok(now - before < mostMiB, `${before} MiB became ${now}`)
+}
+
+describe('much of it', () => {
+  const CHUNK = frame(Buffer.alloc(64 * 1024, 'x'))
+  const COUNT = 1600
+
+  it('goes through without being gathered, however slowly it is read', { timeout: 60_000 }, async (t) => {
+    const source = await startHttp2Server(t, (stream) => {
+      respondWith(stream, { 'grpc-status': '0' })
+      let sent = 0
+      const send = (): void => {
+        while (sent++ < COUNT) if (!stream.write(CHUNK)) return void stream.once('drain', send)
+        stream.end()
+      }
+      send()
+    })
+    const slow = await startSluice(
+      t,
+      gatewayConfig([source.address], {}, { routes: { all: { to: 'echo', filters: [{ 'grpc-web': {} }] } } }),
+    )
+    const before = await residentMiB(slow.pid)
+    const response = await new Promise<http.IncomingMessage>((resolve, reject) => {
+      http
+        .request({ port: slow.port(), path: '/a.B/C', method: 'POST', headers: { 'content-type': 'application/grpc-web-text' } }, resolve)
+        .on('error', reject)
+        .end(frame(echoMessage('go')).toString('base64'))
+    })
+    // Nobody reads for a while.
+    await new Promise((resolve) => setTimeout(resolve, 1500))
+    await assertGrownBelow(60, before, slow.pid)
+    let length = 0
+    for await (const part of response) length += (part as Buffer).length
+    assert.ok(length > (COUNT * CHUNK.length * 4) / 3, String(length))
+    await assertGrownBelow(100, before, slow.pid)
+  })
+  it('goes the other way, with the service setting the pace', { timeout: 60_000 }, async (t) => {
+    let received = 0
+    const sink = await startHttp2Server(t, (stream) => {
+      stream.pause()
+      stream.on('data', (part: Buffer) => (received += part.length))
+      setTimeout(() => stream.resume(), 1500)
+      stream.on('end', () => {
+        respondWith(stream, { 'grpc-status': '0' })
+        stream.end(frame(echoMessage(String(received))))
+      })
+    })
+    const slow = await startSluice(
+      t,
+      gatewayConfig([sink.address], {}, { routes: { all: { to: 'echo', limits: { body: '1GiB' }, filters: [{ 'grpc-web': {} }] } } }),
+    )
+    const before = await residentMiB(slow.pid)
+    const text = Buffer.from(Buffer.concat([CHUNK, CHUNK, CHUNK]).toString('base64'))
+    const request = http.request({
+      port: slow.port(),
+      path: '/a.B/C',
+      method: 'POST',
+      headers: { 'content-type': 'application/grpc-web-text' },
+    })
+    const answered = new Promise<http.IncomingMessage>((resolve, reject) => request.on('response', resolve).on('error', reject))
+    const sending = (async () => {
+      for (let i = 0; i < 400; i++) if (!request.write(text)) await new Promise((resolve) => request.once('drain', resolve))
+      request.end()
+    })()
+    await new Promise((resolve) => setTimeout(resolve, 1200))
+    await assertGrownBelow(60, before, slow.pid)
+    await sending
+    const parts: Buffer[] = []
+    for await (const part of await answered) parts.push(part as Buffer)
+    assert.deepEqual(read(decodeText(Buffer.concat(parts))).messages, [String(1200 * CHUNK.length)])
   })
 })
 

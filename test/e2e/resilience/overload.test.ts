@@ -184,6 +184,8 @@ describe('a concurrency limit', () => {
     await running(gateway, 1)
     const second = await ask(gateway)
     assert.deepEqual([second.status, second.code], [504, 'upstream_timeout'])
+    // The answer can be here before the worker has put its books in order.
+    await waiting(gateway, 0)
     assert.deepEqual(await shown(gateway), { limit: 1, inFlight: 1, waiting: 0 })
     await upstream.answerNext()
     assert.equal((await first).status, 200)

@@ -158,7 +158,9 @@ async function http2Client(scope: CleanupScope, url: string, ca?: string): Promi
   const request = async (path: string, headers: Record<string, string>) => {
     const stream = session.request(connectHead(path, headers), { endStream: false })
     stream.on('error', () => undefined)
-    const [head] = (await once(stream, 'response')) as [http.IncomingHttpHeaders & { ':status': number }]
+    const gone = once(stream, 'close').then(() => Promise.reject(new Error('the stream was closed without an answer')))
+    gone.catch(() => undefined)
+    const [head] = (await Promise.race([once(stream, 'response'), gone])) as [http.IncomingHttpHeaders & { ':status': number }]
     return { stream, head }
   }
   return {

@@ -96,10 +96,10 @@ for (const isSecure of [false, true]) {
           const broken = once(second, 'close') as Promise<[number]>
           echo.clients[1]?.terminate()
           assert.equal((await broken)[0], 1006)
-          echo.closes.length = 0
           const third = await client.open()
           third.terminate()
-          await waitFor('the close of the server', () => echo.closes.some((one) => one.code === 1006))
+          await waitFor('the last close of the server', () => echo.closes.length === 3)
+          assert.equal(echo.closes[2]?.code, 1006)
         })
 
         it('is refused by the endpoint with a plain answer, and what comes after it is not', async () => {
