@@ -28,6 +28,7 @@ import type { ListenerRuntime } from '../proxy/runtime.ts'
 import { DrainLimit } from './drain-limit.ts'
 import { Http2RequestStream, type StreamHost } from './http2-stream.ts'
 import { Linger } from './linger.ts'
+import { ReadTurns, type TurnReader } from './read-turns.ts'
 
 /** What a connection needs of its server. `listener` is read anew for each request: a reload may have changed it. */
 export interface Http2Server {
@@ -61,7 +62,7 @@ const FOR_SEND = 3
  */
 export class Http2Downstream
   extends Timed
-  implements WireOwner, ClientContext, StreamHost, TurnTask, Http2SessionOwner<Http2RequestStream>
+  implements TurnReader, WireOwner, ClientContext, StreamHost, TurnTask, Http2SessionOwner<Http2RequestStream>
 {
   readonly remoteAddress: string
   readonly clientSubject: string
@@ -89,6 +90,7 @@ export class Http2Downstream
   #lent: ByteWriter | null = null
   #isBlocked = false
   #isReadPaused = false
+  readonly #turns = new ReadTurns(this)
   /** `unsentBytes` when the client was last looked at as too slow. */
   #unsent = 0
 
@@ -158,11 +160,26 @@ export class Http2Downstream
 
   onData(bytes: WireBuffer, length: number): boolean {
     this.#nowMs = this.now()
-    this.session.receive(bytes, 0, length, this.#nowMs)
+    return this.#turns.onData(bytes, length)
+  }
+
+  receive(bytes: WireBuffer, start: number, end: number): void {
+    this.session.receive(bytes, start, end, this.#nowMs)
+  }
+
+  onReceived(): boolean {
     if (this.#flushing.length > 0) this.#flushRequests()
     if (this.#timerFor === FOR_HEAD || this.session.isReadingBlock) this.#setTimer()
     this.#isReadPaused = this.#wire.pendingBytes > UNREAD_BYTES
     return !this.#isReadPaused
+  }
+
+  get isOver(): boolean {
+    return this.#isLingering || this.#isClosed
+  }
+
+  resumeReading(): void {
+    this.#wire.resume()
   }
 
   #flushRequests(): void {
@@ -190,6 +207,7 @@ export class Http2Downstream
   }
 
   onHeaders(stream: Http2RequestStream, bytes: WireBuffer, start: number, end: number, endStream: boolean): void {
+    this.#turns.heads++
     const { listener } = this.#server
     const head = freeHeads.pop() ?? new RequestHead()
     const result = readRequestBlock(this.#decoder, bytes, start, end, head, listener.config.limits)
@@ -355,7 +373,7 @@ export class Http2Downstream
     this.#setTimer()
     if (!this.#isReadPaused) return
     this.#isReadPaused = false
-    this.#wire.resume()
+    if (!this.#turns.isWaiting) this.#wire.resume()
   }
 
   /** The pieces that waited are on their way. */
