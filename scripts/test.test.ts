@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { type TestContext, test } from 'node:test'
@@ -60,4 +60,43 @@ test('the output ends with the summary of the test runner, and a failing test fa
   assert.match(good.stdout, /ℹ tests 1\n(ℹ .*\n)+$/)
   assert.equal(run(folder).status, 1)
   assert.equal(run(join(folder, 'none')).status, 2)
+})
+
+/** A copy of the command in a tree of its own, run there on everything. */
+function runEverything(t: TestContext, tests: Record<string, string>): { status: number | null; stdout: string } {
+  const root = makeRoot(t, [])
+  for (const file of ['test.ts', 'failed-files.ts', 'files.ts']) cpSync(join(ROOT, 'scripts', file), join(root, 'scripts', file))
+  writeFileSync(join(root, 'package.json'), '{ "type": "module" }')
+  mkdirSync(join(root, 'test'))
+  for (const [name, body] of Object.entries(tests)) {
+    writeFileSync(
+      join(root, 'test', `${name}.test.ts`),
+      `import fs from 'node:fs'\nimport { test } from 'node:test'\ntest('${name}', () => {${body}})\n`,
+    )
+  }
+  const { NODE_TEST_CONTEXT: _, ...env } = process.env
+  const { status, stdout } = spawnSync(process.execPath, [join(root, 'scripts/test.ts')], { encoding: 'utf8', env })
+  return { status, stdout }
+}
+
+const BAD_MOMENT = "if (!fs.existsSync('met')) { fs.writeFileSync('met', ''); throw new Error('a bad moment') }"
+
+test('of everything, a file that failed runs once more alone, is named, and decides', (t) => {
+  const met = runEverything(t, { good: '', unsteady: BAD_MOMENT })
+  assert.equal(met.status, 0, met.stdout)
+  assert.match(met.stdout, /ℹ fail 1\n.*run once more alone: test\/unsteady\.test\.ts\n.*ℹ tests 1\n.*ℹ fail 0\n/s)
+  const broken = runEverything(t, { good: '', broken: "throw new Error('x')" })
+  assert.equal(broken.status, 1)
+  assert.equal(broken.stdout.split('✖ broken').length, 5, 'each run shows it in its order and at its end')
+})
+
+test('when many files fail, none gets another chance', (t) => {
+  const { status, stdout } = runEverything(t, {
+    a: BAD_MOMENT,
+    b: "throw new Error('x')",
+    c: "throw new Error('x')",
+    d: "throw new Error('x')",
+  })
+  assert.equal(status, 1)
+  assert.doesNotMatch(stdout, /once more/)
 })
