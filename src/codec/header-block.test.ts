@@ -281,3 +281,39 @@ describe('the bits of seen', () => {
     assert.equal(headers.get('y'), undefined)
   })
 })
+
+describe('ready-made lines', () => {
+  const UNLISTED = bit(HEADER_NONE)
+
+  it('stay as they are while other names are asked for', () => {
+    const headers = block('Host: a\r\nX: 1\r\n')
+    headers.addLines('Via: 2.0 s\r\n', bit(HEADER_VIA))
+    assert.equal(headers.get('x'), '1')
+    assert.deepEqual(headers.getAll('y'), [])
+    headers.remove('x')
+    assert.equal(headers.countById(HEADER_HOST), 1)
+    assert.equal(headers.tail, 'Via: 2.0 s\r\n')
+    assert.equal(headers.get('via'), '2.0 s')
+    assert.equal(headers.tail, '')
+  })
+
+  it('of a name without an id are found, counted and removed', () => {
+    const headers = block('Host: a\r\n')
+    headers.addLines('X-Own: 1\r\n', UNLISTED)
+    assert.equal(headers.get('x-own'), '1')
+    headers.addLines('X-Own: 2\r\n', UNLISTED)
+    assert.deepEqual(headers.getAll('x-own'), ['1', '2'])
+    headers.addLines('X-Own: 3\r\n', UNLISTED)
+    headers.remove('x-own')
+    assert.equal(headers.has('x-own'), false)
+  })
+
+  it('count with what arrived and what was added', () => {
+    const headers = block('Via: 1\r\nVIA: 2\r\nX: 1\r\n')
+    headers.add('via', '3')
+    headers.addLines('Via: 4\r\n', bit(HEADER_VIA))
+    assert.equal(headers.countById(HEADER_VIA), 4)
+    headers.removeById(HEADER_VIA)
+    assert.equal(headers.countById(HEADER_VIA), 0)
+  })
+})

@@ -41,13 +41,20 @@ export class HeaderBlock {
     this.tailSeen = 0
   }
 
-  /** Adds field lines that the proxy has made itself, each with its CRLF. `mask` has a bit for each of their ids. */
+  /**
+   * Adds field lines that the proxy has made itself, each with its CRLF. `mask` has a bit for each of their ids; bit HEADER_NONE
+   * stands for names without one.
+   */
   addLines(lines: string, mask: number): void {
     this.tail += lines
     this.tailSeen |= mask
   }
 
-  /** Moves the ready-made lines among the other added fields. */
+  /** Moves the ready-made lines among the other added fields, if this name may be in them. */
+  #openTailFor(lowerName: string): void {
+    if (((this.tailSeen >>> headerIdOf(lowerName)) & 1) !== 0) this.#openTail()
+  }
+
   #openTail(): void {
     const { tail } = this
     this.tail = ''
@@ -60,7 +67,7 @@ export class HeaderBlock {
 
   /** The first value of a field; `name` must be lower case. undefined when absent. */
   get(name: string): string | undefined {
-    if (this.tail !== '') this.#openTail()
+    if (this.tail !== '') this.#openTailFor(name)
     const { fields, used, text, extra } = this
     for (let i = 0; i < used; i += FIELD_SIZE) {
       if (fields[i + FIELD_ID] !== HEADER_REMOVED && this.#nameAt(i, name)) {
@@ -77,7 +84,7 @@ export class HeaderBlock {
 
   /** Every value of a field in order; `name` must be lower case. */
   getAll(name: string): string[] {
-    if (this.tail !== '') this.#openTail()
+    if (this.tail !== '') this.#openTailFor(name)
     const values: string[] = []
     const { fields, used, text, extra } = this
     for (let i = 0; i < used; i += FIELD_SIZE) {
@@ -95,6 +102,17 @@ export class HeaderBlock {
 
   has(name: string): boolean {
     return this.get(name) !== undefined
+  }
+
+  /** How many fields have this well-known id. */
+  countById(id: number): number {
+    if (((this.tailSeen >>> id) & 1) !== 0) this.#openTail()
+    if ((this.seen & (1 << id)) === 0) return 0
+    const { fields, used, extra } = this
+    let count = 0
+    for (let i = FIELD_ID; i < used; i += FIELD_SIZE) if (fields[i] === id) count++
+    if (extra !== null) for (let i = 0; i < extra.length; i += 2) if (headerIdOf(extra[i] as string) === id) count++
+    return count
   }
 
   /** The first value of a well-known field by its id (header-id.ts): cheaper than by name on the hot path. */
@@ -148,7 +166,7 @@ export class HeaderBlock {
 
   /** Removes every field of this name (lower case). */
   remove(name: string): void {
-    if (this.tail !== '') this.#openTail()
+    if (this.tail !== '') this.#openTailFor(name)
     const { fields, used, extra } = this
     for (let i = 0; i < used; i += FIELD_SIZE) {
       if (fields[i + FIELD_ID] !== HEADER_REMOVED && this.#nameAt(i, name)) fields[i + FIELD_ID] = HEADER_REMOVED

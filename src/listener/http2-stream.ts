@@ -56,11 +56,15 @@ export class Http2RequestStream extends Http2Stream implements DownstreamStream 
     this.isRequestDone = false
   }
 
-  /** The body is expected: longest pause until its next piece. */
+  /** The body is expected. */
   startBody(): void {
-    const x = this.exchange as Exchange
-    this.expectedBytes = x.request.contentLength
-    this.#armBody(x)
+    this.expectedBytes = (this.exchange as Exchange).request.contentLength
+  }
+
+  /** A read is over in which the body began or went on: the time for its next piece begins. Most small bodies are complete by then. */
+  onReadEnd(): void {
+    if (this.exchange === null || this.isRequestDone || this.#isBlocked || this.#isPaused) return
+    this.#armBody(this.exchange)
   }
 
   receive(bytes: Buffer, start: number, end: number): void {
@@ -74,10 +78,8 @@ export class Http2RequestStream extends Http2Stream implements DownstreamStream 
     if (proceed && !this.#isPaused) session.consumed(this, end - start)
     else this.#pausedBytes += end - start
     if (!proceed) this.#isPaused = true
-    if (this.#isBlocked) return
     // While the proxy keeps the client waiting, the client is not late.
-    if (this.#isPaused) this.#disarm()
-    else this.#armBody(x)
+    if (this.#isPaused && !this.#isBlocked) this.#disarm()
   }
 
   endRequest(trailers: string): void {

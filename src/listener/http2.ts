@@ -188,6 +188,7 @@ export class Http2Downstream
       const stream = flushing[i] as Http2RequestStream
       stream.isFlushWaiting = false
       if (stream.exchange !== null) this.events.onRequestFlush(stream.exchange)
+      stream.onReadEnd()
     }
     flushing.length = 0
   }

@@ -211,7 +211,7 @@ export function stripRequestHopByHop(x: Exchange): void {
   if ((connection & CONNECTION_OTHER) !== 0) stripConnectionListed(headers)
   // TE goes on only as exactly "trailers": the one value that makes sense beyond a hop.
   const te = headers.getById(HEADER_TE)
-  if (te !== undefined && (te.toLowerCase() !== 'trailers' || headers.getAll('te').length > 1)) headers.removeById(HEADER_TE)
+  if (te !== undefined && (te.toLowerCase() !== 'trailers' || headers.countById(HEADER_TE) > 1)) headers.removeById(HEADER_TE)
   headers.removeMask(REQUEST_MASK)
 }
 

@@ -1,5 +1,5 @@
 import { ERROR_KINDS, type ErrorCode, type ErrorKind } from '../base/error.ts'
-import { HEADER_DATE, HEADER_X_REQUEST_ID } from '../codec/header-id.ts'
+import { HEADER_DATE, HEADER_NONE, HEADER_X_REQUEST_ID } from '../codec/header-id.ts'
 import type { ResponseHead } from '../codec/http1/head.ts'
 import { createLocalHead, type Exchange, type LocalResponse } from '../exchange/exchange.ts'
 import type { HttpDate } from './http-date.ts'
@@ -8,6 +8,7 @@ import { isConsent } from './websocket.ts'
 
 const REQUEST_ID_BIT = 1 << HEADER_X_REQUEST_ID
 const DATE_BIT = 1 << HEADER_DATE
+const UNLISTED_BIT = 1 << HEADER_NONE
 /** See retry.ts. */
 const NO_RETRY_LINE = 'X-Sluice-Retry: no\r\n'
 
@@ -47,9 +48,9 @@ export function publicDetail(code: ErrorCode, detail: string): string {
 export function stampResponse(x: Exchange, date: HttpDate): void {
   const { headers } = x.response as ResponseHead
   if (x.requestId !== '' && (headers.seen & REQUEST_ID_BIT) === 0) headers.addLines(`X-Request-Id: ${x.requestId}\r\n`, REQUEST_ID_BIT)
-  if (x.isRetryForbidden) headers.addLines(NO_RETRY_LINE, 0)
+  if (x.isRetryForbidden) headers.addLines(NO_RETRY_LINE, UNLISTED_BIT)
   const { tls } = x.listener as ListenerRuntime
-  if (tls !== null && tls.hstsLine !== null && !headers.has('strict-transport-security')) headers.addLines(tls.hstsLine, 0)
+  if (tls !== null && tls.hstsLine !== null && !headers.has('strict-transport-security')) headers.addLines(tls.hstsLine, UNLISTED_BIT)
   // RFC 9110 section 6.6.1: a recipient with a clock dates what came without.
   if ((headers.seen & DATE_BIT) === 0) headers.addLines(`Date: ${date.text()}\r\n`, DATE_BIT)
 }

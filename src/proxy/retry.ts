@@ -81,7 +81,9 @@ export class Retries {
       return
     }
     x.replay ??= []
-    x.replay.push(Buffer.from(bytes.subarray(start, end)))
+    const copy = Buffer.allocUnsafe(end - start)
+    bytes.copy(copy, 0, start, end)
+    x.replay.push(copy)
   }
 
   /** After a failure without a response. */

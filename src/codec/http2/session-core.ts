@@ -6,6 +6,7 @@ import { Http2Sender, type SenderHost } from './sender.ts'
 import type { Http2Attack, Http2SessionOwner } from './session-owner.ts'
 import { type LocalSettings, RemoteSettings, writeSettings } from './settings.ts'
 import type { Http2Stream } from './stream.ts'
+import { StreamTable } from './stream-table.ts'
 
 const PING_PAYLOAD = Buffer.from('sluice  ', 'latin1')
 
@@ -17,7 +18,7 @@ export interface Http2SessionOptions extends LocalSettings {
 
 /** What both halves of a session have: its streams, what is sent on them, and how they and the connection end. */
 export abstract class SessionCore<S extends Http2Stream> implements SenderHost<S> {
-  readonly streams = new Map<number, S>()
+  readonly streams = new StreamTable<S>()
   readonly remote = new RemoteSettings()
   /** The other side has sent a GOAWAY. */
   isGoingAway = false
@@ -166,7 +167,7 @@ export abstract class SessionCore<S extends Http2Stream> implements SenderHost<S
     stream.id = streamId
     stream.receiveWindow = this.options.streamWindowBytes
     stream.sendWindow = this.remote.initialWindowBytes
-    this.streams.set(streamId, stream)
+    this.streams.add(stream)
   }
 
   /** A header block begins; whoever gets the writer writes it, then calls `endHeaders`. Client: the stream is opened with it. */

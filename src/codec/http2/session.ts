@@ -441,7 +441,7 @@ export class Http2Session<S extends Http2Stream> extends SessionCore<S> implemen
     const lastId = readU31(bytes, start)
     if (!this.isServer) {
       for (const stream of this.streams.values()) {
-        if (stream.id <= lastId) continue
+        if (stream.id <= lastId || stream.isClosed) continue
         this.remove(stream, RESET_BY_US)
         this.owner.onReset(stream, REFUSED_STREAM, true)
         this.owner.onStreamClosed(stream)
