@@ -29,7 +29,9 @@ export class HeaderBlock {
   extra: string[] | null = null
   /** Ready-made field lines behind all others (see `addLines`); taken apart only when somebody looks for what may be in them. */
   tail = ''
-  /** `seen` of the ready-made lines. */
+  /** The same, in front of them: lines that come with message after message. Encoders remember them as a whole. */
+  fixed = ''
+  /** `seen` of the ready-made lines; 0: there are none. */
   tailSeen = 0
 
   reset(): void {
@@ -38,6 +40,7 @@ export class HeaderBlock {
     this.seen = 0
     this.extra = null
     this.tail = ''
+    this.fixed = ''
     this.tailSeen = 0
   }
 
@@ -50,14 +53,22 @@ export class HeaderBlock {
     this.tailSeen |= mask
   }
 
+  /** The same for lines that are one and the same string for many messages. */
+  addFixedLines(lines: string, mask: number): void {
+    if (this.fixed === '') this.fixed = lines
+    else this.tail += lines
+    this.tailSeen |= mask
+  }
+
   /** Moves the ready-made lines among the other added fields, if this name may be in them. */
   #openTailFor(lowerName: string): void {
     if (((this.tailSeen >>> headerIdOf(lowerName)) & 1) !== 0) this.#openTail()
   }
 
   #openTail(): void {
-    const { tail } = this
+    const tail = this.fixed + this.tail
     this.tail = ''
+    this.fixed = ''
     this.tailSeen = 0
     for (const line of tail.split('\r\n')) {
       const colon = line.indexOf(': ')
@@ -67,7 +78,7 @@ export class HeaderBlock {
 
   /** The first value of a field; `name` must be lower case. undefined when absent. */
   get(name: string): string | undefined {
-    if (this.tail !== '') this.#openTailFor(name)
+    if (this.tailSeen !== 0) this.#openTailFor(name)
     const { fields, used, text, extra } = this
     for (let i = 0; i < used; i += FIELD_SIZE) {
       if (fields[i + FIELD_ID] !== HEADER_REMOVED && this.#nameAt(i, name)) {
@@ -84,7 +95,7 @@ export class HeaderBlock {
 
   /** Every value of a field in order; `name` must be lower case. */
   getAll(name: string): string[] {
-    if (this.tail !== '') this.#openTailFor(name)
+    if (this.tailSeen !== 0) this.#openTailFor(name)
     const values: string[] = []
     const { fields, used, text, extra } = this
     for (let i = 0; i < used; i += FIELD_SIZE) {
@@ -166,7 +177,7 @@ export class HeaderBlock {
 
   /** Removes every field of this name (lower case). */
   remove(name: string): void {
-    if (this.tail !== '') this.#openTailFor(name)
+    if (this.tailSeen !== 0) this.#openTailFor(name)
     const { fields, used, extra } = this
     for (let i = 0; i < used; i += FIELD_SIZE) {
       if (fields[i + FIELD_ID] !== HEADER_REMOVED && this.#nameAt(i, name)) fields[i + FIELD_ID] = HEADER_REMOVED
@@ -195,7 +206,7 @@ export class HeaderBlock {
 
   /** Every field as [name, value], names as they arrived. Allocates: not for the hot path. */
   toPairs(): [string, string][] {
-    if (this.tail !== '') this.#openTail()
+    if (this.tailSeen !== 0) this.#openTail()
     const pairs: [string, string][] = []
     const { fields, used, text, extra } = this
     for (let i = 0; i < used; i += FIELD_SIZE) {

@@ -19,12 +19,18 @@ export interface ListenerContext {
   readonly port: number
 }
 
-/** What the exchange knows of the connection it came on; forwarding fields that do not change are kept here as ready lines. */
+/** Forwarding fields of a connection's requests as ready lines, and what they were made for. */
+export class ForwardingLines {
+  text = ''
+  listener: ListenerContext | null = null
+  minor = 0
+  host = ''
+}
+
+/** What the exchange knows of the connection it came on. */
 export interface ClientContext {
   readonly remoteAddress: string
-  lines: string
-  linesFor: ListenerContext | null
-  linesMinor: number
+  readonly forwarding: ForwardingLines
   /** The verified subject of its certificate; '' when it has shown none. */
   readonly clientSubject: string
 }

@@ -7,7 +7,7 @@ import type { WireBuffer } from '../base/wire.ts'
 import { parseRequestHead, parseResponseHead, RequestHead, ResponseHead } from '../codec/http1/head.ts'
 import type { HttpListenerConfig } from '../config/types.ts'
 import type { DownstreamStream, UpstreamConnection } from '../exchange/contracts.ts'
-import { type Attempt, Exchange, type ListenerContext } from '../exchange/exchange.ts'
+import { type Attempt, Exchange, ForwardingLines, type ListenerContext } from '../exchange/exchange.ts'
 import type { Filter } from '../exchange/filter.ts'
 import { RequestHandler } from '../proxy/handle.ts'
 import { resolveTarget } from '../proxy/prepare.ts'
@@ -94,7 +94,7 @@ export function createExchange(head: string, options: RequestOptions = {}, clien
   const text = `${head.replaceAll('\n', '\r\n')}\r\n\r\n`
   assert.equal(parseRequestHead(text, request, LIMITS), text.length, 'the request of the test is not valid')
   const listener: ListenerContext = { name: 'web', port: 8080, config: { ...LISTENER_CONFIG, ...options.listener } }
-  const connection = { remoteAddress: options.clientIp ?? '192.0.2.7', lines: '', linesFor: null, linesMinor: 0, clientSubject: '' }
+  const connection = { remoteAddress: options.clientIp ?? '192.0.2.7', forwarding: new ForwardingLines(), clientSubject: '' }
   const x = new Exchange(client, listener, request, connection, 1)
   x.requestComplete = !x.hasRequestBody
   assert.equal(resolveTarget(x), null)

@@ -15,7 +15,7 @@ import {
 import { isWorthReading, joinPartialHead } from '../codec/http1/partial-head.ts'
 import { sanitizeTrailers } from '../codec/http1/trailers.ts'
 import { matchPrefaceInParts, PREFACE_BYTES } from '../codec/http2/frame.ts'
-import { type ClientContext, Exchange, type ListenerContext } from '../exchange/exchange.ts'
+import { type ClientContext, Exchange, ForwardingLines } from '../exchange/exchange.ts'
 import type { Takeover, TakeoverStream } from '../proxy/tunnel.ts'
 import { BULK_THRESHOLD_BYTES, GATHER_BYTES } from '../upstream/http1.ts'
 import {
@@ -41,9 +41,7 @@ const HALF_CLOSE_MS = 100
  */
 export class Http1Downstream extends Timed implements WireOwner, TakeoverStream, ClientContext {
   readonly remoteAddress: string
-  lines = ''
-  linesFor: ListenerContext | null = null
-  linesMinor = 1
+  readonly forwarding = new ForwardingLines()
   clientSubject = ''
   readonly #server: Http1Server
   #wire: Wire

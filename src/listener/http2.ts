@@ -22,7 +22,7 @@ import { type Http2Attack, Http2Session, type Http2SessionOwner } from '../codec
 import { releaseWriter } from '../codec/http2/writer-pool.ts'
 import type { Http2ListenerConfig } from '../config/types.ts'
 import type { DownstreamEvents } from '../exchange/contracts.ts'
-import { type ClientContext, Exchange, type ListenerContext } from '../exchange/exchange.ts'
+import { type ClientContext, Exchange, ForwardingLines } from '../exchange/exchange.ts'
 import type { Http2Metrics } from '../observe/http2-metrics.ts'
 import type { ListenerRuntime } from '../proxy/runtime.ts'
 import { DrainLimit } from './drain-limit.ts'
@@ -66,9 +66,7 @@ export class Http2Downstream
 {
   readonly remoteAddress: string
   readonly clientSubject: string
-  lines = ''
-  linesFor: ListenerContext | null = null
-  linesMinor = 1
+  readonly forwarding = new ForwardingLines()
   readonly session: Http2Session<Http2RequestStream>
   readonly encoder = new HpackEncoder()
   readonly events: DownstreamEvents

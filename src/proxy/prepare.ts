@@ -239,7 +239,7 @@ export function addForwardingFields(x: Exchange): void {
   const isKnown = (headers.seen & FORWARDED_MASK) !== 0
   if (isKnown && !x.isTrusted) headers.removeMask(FORWARDED_MASK)
   if (forwarded === 'x-forwarded' && !x.isTrusted && (headers.seen & (1 << HEADER_VIA)) === 0) {
-    headers.addLines(forwardingLines(x), FORWARDING_LINES_MASK)
+    headers.addFixedLines(forwardingLines(x), FORWARDING_LINES_MASK)
     return
   }
   if (forwarded === 'x-forwarded' || forwarded === 'both') addXForwarded(x, headers, isKnown && x.isTrusted)
@@ -261,19 +261,23 @@ function versionOf(request: RequestHead): string {
 }
 
 /**
- * The usual case, without a trusted proxy before us: most of it is the same for every request of a connection, so it is kept there
+ * The usual case, without a trusted proxy before us: all of it is the same for request after request of a connection, so it is kept there
  * as ready lines.
  */
 function forwardingLines(x: Exchange): string {
   const { client, listener } = x
-  if (client.linesFor !== listener || client.linesMinor !== x.request.minor) {
+  const { forwarding } = client
+  if (forwarding.listener !== listener || forwarding.minor !== x.request.minor || forwarding.host !== x.authority) {
     const { via } = listener.config.headers
-    client.linesFor = listener
-    client.linesMinor = x.request.minor
-    client.lines = `X-Forwarded-For: ${x.remoteAddress}\r\nX-Forwarded-Proto: ${x.scheme}\r\nX-Forwarded-Port: ${listener.port}\r\n`
-    if (via !== null) client.lines += `Via: ${versionOf(x.request)} ${via}\r\n`
+    forwarding.listener = listener
+    forwarding.minor = x.request.minor
+    forwarding.host = x.authority
+    let text = `X-Forwarded-For: ${x.remoteAddress}\r\nX-Forwarded-Proto: ${x.scheme}\r\nX-Forwarded-Port: ${listener.port}\r\n`
+    if (via !== null) text += `Via: ${versionOf(x.request)} ${via}\r\n`
+    if (x.authority !== '') text += `X-Forwarded-Host: ${x.authority}\r\n`
+    forwarding.text = text
   }
-  return x.authority === '' ? client.lines : `${client.lines}X-Forwarded-Host: ${x.authority}\r\n`
+  return forwarding.text
 }
 
 function addXForwarded(x: Exchange, headers: HeaderBlock, extend: boolean): void {

@@ -52,5 +52,5 @@ export function stampResponse(x: Exchange, date: HttpDate): void {
   const { tls } = x.listener as ListenerRuntime
   if (tls !== null && tls.hstsLine !== null && !headers.has('strict-transport-security')) headers.addLines(tls.hstsLine, UNLISTED_BIT)
   // RFC 9110 section 6.6.1: a recipient with a clock dates what came without.
-  if ((headers.seen & DATE_BIT) === 0) headers.addLines(`Date: ${date.text()}\r\n`, DATE_BIT)
+  if ((headers.seen & DATE_BIT) === 0) headers.addFixedLines(date.line(), DATE_BIT)
 }

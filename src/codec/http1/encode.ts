@@ -45,7 +45,7 @@ export function encodeFields(block: HeaderBlock): string {
   if (extra !== null) {
     for (let i = 0; i < extra.length; i += 2) out += `${extra[i]}: ${extra[i + 1]}\r\n`
   }
-  return out + block.tail
+  return block.tailSeen === 0 ? out : out + block.fixed + block.tail
 }
 
 /** Reason phrases of RFC 9110 and the registry; '' for a status without one. */

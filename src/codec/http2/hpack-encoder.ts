@@ -130,6 +130,8 @@ const RECENT_BUCKETS = 32
 const BUCKET_SHIFT = 2
 /** Beyond this many places in a block the hash alone finds entries. */
 const HINTS = 32
+/** Groups of lines that a connection remembers as a whole: an endpoint's connection carries requests of many clients. */
+const REMEMBERED_GROUPS = 64
 
 /**
  * HPACK encoding (RFC 7541) for one direction of one connection.
@@ -147,6 +149,10 @@ export class HpackEncoder {
   #recent: Int32Array | null = null
   readonly #hints: (OutputEntry | null)[] = []
   #place = 0
+  /** By their text, the entries of lines that were sent together. */
+  #groups: Map<string, OutputEntry[]> | null = null
+  /** Entries of the lines of a group while it is written; null: none is. */
+  #group: OutputEntry[] | null = null
 
   get tableBytes(): number {
     return this.#table.usedBytes
@@ -181,7 +187,7 @@ export class HpackEncoder {
   /** A value that is new nearly every time, under a name of the static table. */
   literal(staticIndex: number, value: string, writer: ByteWriter): void {
     writeInteger(writer, LITERAL, 0x0f, staticIndex)
-    writeString(value, 0, value.length, writer)
+    writePlainString(value, 0, value.length, writer)
   }
 
   /** Writes a field, the name in any case. Fields that have no place in HTTP/2, Host and Content-Length are left out. */
@@ -200,12 +206,14 @@ export class HpackEncoder {
     writer: ByteWriter,
   ): void {
     const place = this.#place++
+    const group = this.#group
     const hint = place < this.#hints.length ? (this.#hints[place] as OutputEntry | null) : null
     if (hint !== null && nameText === valueText) {
       // One comparison of the whole line: slicing and comparing costs less than comparing in place.
       const { line } = hint
       if (line.length === valueEnd - nameStart && nameText.slice(nameStart, valueEnd) === line && this.#isAlive(hint)) {
         this.#writeIndex(hint, writer)
+        if (group !== null) group.push(hint)
         return
       }
     }
@@ -213,11 +221,44 @@ export class HpackEncoder {
     const { policy } = name
     if (policy === POLICY_INDEX || (policy === POLICY_TRAILERS && valueText.slice(valueStart, valueEnd) === 'trailers')) {
       const entry = this.#indexable(name, valueText, valueStart, valueEnd, writer)
+      if (entry !== null && group !== null) group.push(entry)
       if (entry !== null && place < HINTS && nameText === valueText) this.#remember(place, entry, nameText, nameStart, valueEnd)
     } else if (policy === POLICY_LITERAL || policy === POLICY_NEVER) {
       writeName(name, policy === POLICY_NEVER ? NEVER : LITERAL, 0x0f, writer)
-      writeString(valueText, valueStart, valueEnd, writer)
+      if (policy === POLICY_LITERAL) writePlainString(valueText, valueStart, valueEnd, writer)
+      else writeString(valueText, valueStart, valueEnd, writer)
     }
+  }
+
+  /** Writes field lines that were remembered as a whole. False: they are not, or not all of them are in the table any more. */
+  rememberedLines(lines: string, writer: ByteWriter): boolean {
+    const group = this.#groups?.get(lines)
+    if (group === undefined) return false
+    for (let i = 0; i < group.length; i++) {
+      if (!this.#isAlive(group[i] as OutputEntry)) {
+        this.#groups?.delete(lines)
+        return false
+      }
+    }
+    for (let i = 0; i < group.length; i++) this.#writeIndex(group[i] as OutputEntry, writer)
+    this.#place += group.length
+    return true
+  }
+
+  /** The fields that are written from here on to `rememberLines` are a group. */
+  startRemembering(): number {
+    this.#group = []
+    return this.#place
+  }
+
+  /** Remembers a group, if each of its lines (written since place `from`) is in the table. */
+  rememberLines(lines: string, from: number): void {
+    const group = this.#group as OutputEntry[]
+    this.#group = null
+    if (group.length === 0 || group.length !== this.#place - from) return
+    this.#groups ??= new Map()
+    if (this.#groups.size >= REMEMBERED_GROUPS) this.#groups.clear()
+    this.#groups.set(lines, group)
   }
 
   #isAlive(entry: OutputEntry): boolean {
@@ -319,6 +360,12 @@ function writeString(text: string, start: number, end: number, writer: ByteWrite
     huffmanEncode(text, start, end, coded, writer)
     return
   }
+  writePlainString(text, start, end, writer)
+}
+
+/** text[start, end) as it is. For what is written once: Huffman coding would save a third of its bytes and cost more than all the rest. */
+function writePlainString(text: string, start: number, end: number, writer: ByteWriter): void {
+  const length = end - start
   writeInteger(writer, 0, 0x7f, length)
   writer.reserve(length)
   const { bytes, at } = writer

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { createSeededRandom } from '../../base/clock.ts'
 import type { WireBuffer } from '../../base/wire.ts'
 import { ByteWriter } from '../byte-writer.ts'
 import { HeaderBlock } from '../header-block.ts'
+import { HEADER_DATE, HEADER_NONE, HEADER_X_REQUEST_ID } from '../header-id.ts'
 import { encodeFields } from '../http1/encode.ts'
 import { parseResponseHead, RequestHead, ResponseHead } from '../http1/head.ts'
 import { HpackDecoder } from './hpack-decoder.ts'
@@ -369,7 +371,8 @@ describe('encoding', () => {
     assert.ok(parseResponseHead(text, head, LIMIT) > 0)
     head.headers.remove('x-gone')
     head.headers.add('X-Added', 'yes')
-    head.headers.addLines('X-Request-Id: 5\r\nDate: today\r\n', 0)
+    head.headers.addFixedLines('Date: today\r\n', 1 << HEADER_DATE)
+    head.headers.addLines('X-Request-Id: 5\r\n', 1 << HEADER_X_REQUEST_ID)
     const encoder = new HpackEncoder()
     const decoder = new HpackDecoder()
     const writer = new ByteWriter()
@@ -383,11 +386,40 @@ describe('encoding', () => {
       assert.equal(read.status, 302)
       assert.equal(
         read.headers.text,
-        'content-length: 7\r\nserver: a\r\nlocation: /b\r\nset-cookie: c\r\nx-added: yes\r\nx-request-id: 5\r\ndate: today\r\n',
+        'content-length: 7\r\nserver: a\r\nlocation: /b\r\nset-cookie: c\r\nx-added: yes\r\ndate: today\r\nx-request-id: 5\r\n',
       )
     }
     assert.ok((sizes[2] as number) < (sizes[0] as number) / 2)
     assert.equal(sizes[3], sizes[2])
+  })
+
+  it('lines that come again and again as a whole arrive as they were, whatever happens to the table in between', () => {
+    const encoder = new HpackEncoder()
+    const decoder = new HpackDecoder()
+    const writer = new ByteWriter()
+    const random = createSeededRandom(3)
+    const groups = Array.from({ length: 100 }, (_, i) => `X-Client: 10.0.0.${i}\r\nX-Proto: http\r\nX-Port: ${8000 + (i % 3)}\r\n`)
+    let shortest = Infinity
+    for (let i = 0; i < 20_000; i++) {
+      // Mostly the same few, so that there is something to remember; at times all of them, so that the table overflows.
+      const group = groups[Math.floor(random() * (i % 1000 < 800 ? 3 : 100))] as string
+      if (i % 700 === 0) encoder.setPeerTableBytes(Math.floor(random() * 4096))
+      const head = new ResponseHead()
+      head.status = 200
+      if (random() < 0.5) head.headers.add('X-Other', String(Math.floor(random() * 20)))
+      const other = encodeFields(head.headers).toLowerCase()
+      head.headers.addFixedLines(group, 1 << HEADER_NONE)
+      head.headers.addLines(`X-Request-Id: ${i}\r\n`, 1 << HEADER_X_REQUEST_ID)
+      writer.reset()
+      encodeResponseBlock(encoder, head, writer)
+      const read = new ResponseHead()
+      assert.equal(readResponseBlock(decoder, writer.bytes, 0, writer.at, read, LIMIT), BLOCK_OK)
+      assert.equal(read.headers.text, `${other}${group.toLowerCase()}x-request-id: ${i}\r\n`)
+      shortest = Math.min(shortest, writer.at - String(i).length)
+    }
+    // :status, three lines of the table, and the id: name and value.
+    const idBytes = 1 + 1 + 9 + 1
+    assert.equal(shortest, 1 + 3 + idBytes)
   })
 
   it('Content-Length never comes with 1xx or 204', () => {

@@ -109,7 +109,13 @@ function encodeFields(encoder: HpackEncoder, block: HeaderBlock, writer: ByteWri
   if (extra !== null) {
     for (let i = 0; i < extra.length; i += 2) encoder.text(extra[i] as string, extra[i + 1] as string, writer)
   }
-  if (block.tail !== '') encodeLines(encoder, block.tail, writer)
+  if (block.tailSeen === 0) return
+  if (block.fixed !== '' && !encoder.rememberedLines(block.fixed, writer)) {
+    const from = encoder.startRemembering()
+    encodeLines(encoder, block.fixed, writer)
+    encoder.rememberLines(block.fixed, from)
+  }
+  encodeLines(encoder, block.tail, writer)
 }
 
 function encodeLines(encoder: HpackEncoder, lines: string, writer: ByteWriter): void {
