@@ -1,4 +1,4 @@
-import { type AdminServer, createAdminServer } from './admin/server.ts'
+import { AdminListener } from './admin/listener.ts'
 import { describeServices } from './admin/services.ts'
 import type { AdminSource, Readiness, ReloadResult } from './admin/source.ts'
 import { systemClock, systemRandom } from './base/clock.ts'
@@ -45,6 +45,7 @@ export interface Gateway {
   /** Each as `host:port`, with the port the system chose where the configuration says 0. */
   listenerAddresses(): { name: string; address: string; scheme?: string }[]
   readonly adminAddress: string | null
+  readonly adminScheme: 'http' | 'https'
   reload(): Promise<ReloadResult>
   /** Opens log files anew, after a rotation has moved them away. */
   reopenLogs(): void
@@ -109,8 +110,7 @@ class RunningGateway implements Gateway {
   readonly #certificates: CertificateWatch
   #lease: StateLease | null = null
   #generation = 0
-  #admin: AdminServer | null = null
-  #adminAddress: string | null = null
+  readonly #admin: AdminListener
   #readiness: Readiness = { state: 'starting', detail: 'The workers are starting.' }
   /** Reloads and restarts of workers happen one after the other. */
   #queue: Promise<unknown> = Promise.resolve()
@@ -132,6 +132,7 @@ class RunningGateway implements Gateway {
       metrics: this.#metrics,
       log: options.log,
     })
+    this.#admin = new AdminListener(this.#adminSource(), options.log)
     this.#ticketKeys = new TicketKeys(setInterval, (keys) => {
       for (const handle of this.#handles) if (handle.state !== 'stopped') handle.send({ type: 'ticket-keys', keys })
     })
@@ -153,7 +154,11 @@ class RunningGateway implements Gateway {
   }
 
   get adminAddress(): string | null {
-    return this.#adminAddress
+    return this.#admin.address
+  }
+
+  get adminScheme(): 'http' | 'https' {
+    return this.#admin.scheme
   }
 
   listenerAddresses(): { name: string; address: string; scheme?: string }[] {
@@ -185,7 +190,7 @@ class RunningGateway implements Gateway {
       await this.#bring(handle)
     }
     this.#noteGeneration()
-    await this.#startAdmin(this.#config)
+    ;(await this.#admin.prepare(this.#config.admin, this.#tls))()
     this.#readiness = { state: 'ready' }
   }
 
@@ -257,10 +262,10 @@ class RunningGateway implements Gateway {
       problem = await this.#prepare(handle)
       if (problem === null && this.#stopping !== null) problem = 'the gateway is stopping'
     }
-    let admin: { server: AdminServer; address: string } | null = null
-    if (problem === null && adminChanged && config.admin !== null) {
+    let useAdmin: (() => void) | null = null
+    if (problem === null && adminChanged) {
       try {
-        admin = await this.#openAdmin(config)
+        useAdmin = await this.#admin.prepare(config.admin, tls)
       } catch (error) {
         problem = error instanceof Error ? error.message : String(error)
       }
@@ -283,12 +288,7 @@ class RunningGateway implements Gateway {
     releaseState(before.lease)
     for (const name of this.#ports.keys()) if (config.listeners[name] === undefined) this.#ports.delete(name)
     this.#noteGeneration()
-    if (adminChanged) {
-      const old = this.#admin
-      this.#admin = admin?.server ?? null
-      this.#adminAddress = admin?.address ?? null
-      void old?.close()
-    }
+    useAdmin?.()
     return null
   }
 
@@ -410,20 +410,6 @@ class RunningGateway implements Gateway {
 
   // ---- admin ----
 
-  async #startAdmin(config: GatewayConfig): Promise<void> {
-    if (config.admin === null) return
-    const { server, address } = await this.#openAdmin(config)
-    this.#admin = server
-    this.#adminAddress = address
-  }
-
-  async #openAdmin(config: GatewayConfig): Promise<{ server: AdminServer; address: string }> {
-    const { log } = this.#options
-    const server = createAdminServer({ config: config.admin as NonNullable<GatewayConfig['admin']>, source: this.#adminSource(), log })
-    const { host, port } = await server.listen()
-    return { server, address: formatAddress(host, port) }
-  }
-
   #adminSource(): AdminSource {
     return {
       readiness: () => this.#currentReadiness(),
@@ -489,7 +475,7 @@ class RunningGateway implements Gateway {
     this.#health.stop()
     clearInterval(this.#watching)
     await Promise.all(this.#handles.map((handle) => handle.terminate()))
-    await this.#admin?.close()
+    await this.#admin.close()
   }
 }
 

@@ -1,9 +1,11 @@
 import { randomBytes } from 'node:crypto'
+import { hostname } from 'node:os'
 import { parentPort, workerData } from 'node:worker_threads'
 import { systemClock, systemRandom } from './base/clock.ts'
 import { SharedCounts } from './base/shared-counts.ts'
 import { TimerWheel } from './base/timers.ts'
 import type { CustomFunction } from './config/filter-schema.ts'
+import { provideOwnPackage } from './config/own-package.ts'
 import type { AccessLogConfig, FunctionRef, GatewayConfig, ListenerConfig } from './config/types.ts'
 import type { BoundListener } from './listener/bound-listener.ts'
 import { createListener, type ListenerEnvironment } from './listener/create.ts'
@@ -92,6 +94,7 @@ class Worker {
     this.#proxy = new RequestHandler(this.#context)
     this.#states = new EndpointStates({ segments: [], slots: {} }, start.worker)
     this.#builder = new SnapshotBuilder({
+      gateway: `${hostname()} ${process.pid}`,
       worker: start.worker,
       workers: start.workers,
       clock: systemClock,
@@ -331,6 +334,7 @@ async function createFunctionLookup({ module, generation, env }: PrepareMessage)
       throw new Error(`no module to take the function ${ref.name} from`)
     }
   }
+  provideOwnPackage()
   const namespace: { default?: unknown } = await import(`${module}?generation=${generation}`)
   const exported = namespace.default
   const root: unknown = typeof exported === 'function' ? await exported({ env }) : await exported

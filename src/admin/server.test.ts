@@ -23,7 +23,12 @@ const SOURCE: AdminSource = {
 }
 
 async function start(source: Partial<AdminSource> = {}, token: string | null = null, log = silentLog) {
-  const server = createAdminServer({ config: { address: { host: '127.0.0.1', port: 0 }, token }, source: { ...SOURCE, ...source }, log })
+  const server = createAdminServer({
+    config: { address: { host: '127.0.0.1', port: 0 }, token, tls: null },
+    texts: {},
+    source: { ...SOURCE, ...source },
+    log,
+  })
   servers.push(server)
   return { server, port: (await server.listen()).port }
 }
@@ -223,7 +228,8 @@ describe('admin access', () => {
   it('is refused at construction for an open address without a token', () => {
     for (const host of ['', '0.0.0.0', '::', '10.0.0.1']) {
       assert.throws(
-        () => createAdminServer({ config: { address: { host, port: 0 }, token: null }, source: SOURCE, log: silentLog }),
+        () =>
+          createAdminServer({ config: { address: { host, port: 0 }, token: null, tls: null }, texts: {}, source: SOURCE, log: silentLog }),
         /needs a token/,
       )
     }
@@ -233,7 +239,12 @@ describe('admin access', () => {
 describe('admin listener', () => {
   it('says clearly when the port is in use', async () => {
     const { port } = await start()
-    const second = createAdminServer({ config: { address: { host: '127.0.0.1', port }, token: null }, source: SOURCE, log: silentLog })
+    const second = createAdminServer({
+      config: { address: { host: '127.0.0.1', port }, token: null, tls: null },
+      texts: {},
+      source: SOURCE,
+      log: silentLog,
+    })
     await assert.rejects(second.listen(), {
       message: `admin: cannot listen on 127.0.0.1:${port}: the address is already in use (EADDRINUSE)`,
     })
@@ -257,7 +268,12 @@ describe('admin listener', () => {
     const pending = call(port, '/reload', { method: 'POST', headers: { Connection: 'keep-alive' } })
     await reached
     const closed = server.close()
-    const next = createAdminServer({ config: { address: { host: '127.0.0.1', port }, token: null }, source: SOURCE, log: silentLog })
+    const next = createAdminServer({
+      config: { address: { host: '127.0.0.1', port }, token: null, tls: null },
+      texts: {},
+      source: SOURCE,
+      log: silentLog,
+    })
     servers.push(next)
     assert.equal((await next.listen()).port, port)
     finish()
@@ -275,7 +291,12 @@ describe('admin listener', () => {
   })
 
   it('closing twice, or before listening, does no harm', async () => {
-    const server = createAdminServer({ config: { address: { host: '127.0.0.1', port: 0 }, token: null }, source: SOURCE, log: silentLog })
+    const server = createAdminServer({
+      config: { address: { host: '127.0.0.1', port: 0 }, token: null, tls: null },
+      texts: {},
+      source: SOURCE,
+      log: silentLog,
+    })
     await server.close()
     await server.close()
   })

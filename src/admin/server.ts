@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
+import type { TlsTexts } from '../config/tls-types.ts'
 import type { AddressConfig, AdminConfig } from '../config/types.ts'
 import type { Log } from '../observe/log.ts'
 import type { Guard } from './guard.ts'
@@ -10,9 +11,12 @@ import { replyProblem } from './reply.ts'
 import type { AdminResource } from './resource.ts'
 import { RESOURCES } from './resources.ts'
 import type { AdminSource } from './source.ts'
+import { type AdminTls, createAdminTls } from './tls.ts'
 
 export interface AdminServerOptions {
   readonly config: AdminConfig
+  /** The texts of the files that `config.tls` names. */
+  readonly texts: TlsTexts
   readonly source: AdminSource
   readonly log: Log
 }
@@ -20,6 +24,11 @@ export interface AdminServerOptions {
 export interface AdminServer {
   /** Resolves to the address really bound. Rejects with one clear sentence when that is not possible. */
   listen(): Promise<AddressConfig>
+  /**
+   * Other settings for the same address: returns what puts them in force, for new connections and new requests. Throws when
+   * OpenSSL does not take a certificate.
+   */
+  prepare(config: AdminConfig, texts: TlsTexts): () => void
   /**
    * Frees the port at once and resolves when the last response has left, at most 30 s later. A reload that replaces this
    * server must not wait for it: the request that asked for the reload is one of those still running.
@@ -42,15 +51,21 @@ const LIMITS = {
 const INTERNAL = replyProblem({ status: 500, title: 'Internal Server Error', code: 'internal', detail: 'The program log has the details.' })
 
 /**
- * The admin listener: HTTP/1.1 over node:http, apart from all traffic. Throws when the address is not loopback and there is no
+ * The admin listener: HTTP/1.1 over node:http, with TLS or without, apart from all traffic. Throws when the address is not loopback and there is no
  * token, which the configuration check has already refused.
  */
 export function createAdminServer(options: AdminServerOptions): AdminServer {
   const { config, source, log } = options
-  if (config.token === null && !isLoopbackHost(config.address.host)) {
-    throw new Error('admin: an address that is not loopback needs a token')
+  let guard: Guard
+  let tls: AdminTls | null
+  const prepare = ({ token, address, tls: tlsConfig }: AdminConfig, texts: TlsTexts): (() => void) => {
+    if (token === null && !isLoopbackHost(address.host)) throw new Error('admin: an address that is not loopback needs a token')
+    const next = tlsConfig === null ? null : createAdminTls(tlsConfig, texts, log, (socket) => serveHttp(socket))
+    return () => {
+      guard = createGuard(token)
+      tls = next
+    }
   }
-  const guard = createGuard(config.token)
   let closing = false
   let running = 0
   const server = createServer(
@@ -71,10 +86,19 @@ export function createAdminServer(options: AdminServerOptions): AdminServer {
       void answer({ request, response, guard, source, log })
     },
   )
+  // TLS comes before HTTP, and may begin or end with a reload: the server gets its sockets from here.
+  const serveHttp = server.listeners('connection')[0]?.bind(server) as (socket: Socket) => void
+  server.removeAllListeners('connection')
+  server.on('connection', (socket) => {
+    if (tls === null) serveHttp(socket)
+    else tls.accept(socket)
+  })
+  prepare(config, options.texts)()
   server.timeout = LIMITS.stalledTimeoutMs
   server.maxConnections = LIMITS.connections
 
   return {
+    prepare,
     listen: () =>
       new Promise((resolve, reject) => {
         const { host, port } = config.address
@@ -92,6 +116,7 @@ export function createAdminServer(options: AdminServerOptions): AdminServer {
         closing = true
         // The only error is that it does not listen, which is what is wanted.
         server.close(() => resolve())
+        tls?.close()
         if (running === 0) server.closeAllConnections()
       }),
   }

@@ -89,7 +89,7 @@ export const ERROR_KINDS = {
     source: 'downstream',
     flag: 'DPE',
     title: 'Misdirected Request',
-    doc: 'The request is for a host this listener does not serve.',
+    doc: 'The request came over TLS for one host and is for another, which has a certificate of its own.',
   },
   upgrade_refused: {
     http: 403,
@@ -251,6 +251,13 @@ export const ERROR_KINDS = {
     flag: 'UTO',
     title: 'Gateway Timeout',
     doc: 'The service did not answer within the request or per-try timeout.',
+  },
+  loop_detected: {
+    http: 508,
+    source: 'downstream',
+    flag: 'LD',
+    title: 'Loop Detected',
+    doc: 'The request has been through this forward proxy before, or asks it for a tunnel to itself.',
   },
   version_not_supported: {
     http: 505,

@@ -212,6 +212,38 @@ describe('an open circuit breaker', () => {
   })
 })
 
+describe('a worker that dies while it has a probe', () => {
+  it('gives the place back, and its late result counts nowhere', () => {
+    const [one, two] = setUp({ minRequests: 1, probes: 2, openForMs: 1000 })
+    send(one, 'failure', T)
+    const [lost, kept] = [one.allow(T + 1000), two.allow(T + 1000)]
+    assert.notEqual(lost, 0)
+    assert.notEqual(kept, 0)
+    assert.equal(two.allow(T + 1000), 0)
+    two.clearWorker(0)
+    const again = two.allow(T + 1001)
+    assert.notEqual(again, 0)
+    assert.equal(two.allow(T + 1001), 0, 'the probe of the other worker is still under way')
+    two.record(kept, 'success', 1, T + 1002)
+    assert.equal(two.state(T + 1002), 'half-open')
+    two.record(again, 'success', 1, T + 1003)
+    assert.equal(two.state(T + 1003), 'closed')
+  })
+
+  it('changes nothing while it is closed or open, nor what has succeeded', () => {
+    const [one, two] = setUp({ minRequests: 1, probes: 2, openForMs: 1000 })
+    two.clearWorker(0)
+    assert.equal(one.state(T), 'closed')
+    send(one, 'failure', T)
+    two.clearWorker(0)
+    assert.equal(one.state(T), 'open')
+    one.record(one.allow(T + 1000), 'success', 1, T + 1000)
+    two.clearWorker(0)
+    two.record(two.allow(T + 1001), 'success', 1, T + 1001)
+    assert.equal(one.state(T + 1001), 'closed')
+  })
+})
+
 describe('the parameters of Hystrix', () => {
   it('open at int(errors / requests * 100 + 0.5) >= threshold, for every threshold and number', () => {
     for (let percent = 1; percent <= 100; percent++) {

@@ -39,7 +39,7 @@ export interface CircuitBreakerConfig {
   readonly probeTimeoutMs: number
 }
 
-/** Opens at 50 % errors of at least 20 requests in 10 s, for 5 s at first and 5 minutes at most; one probe. */
+/** Opens at 50 % errors of at least 20 requests in 10 s, for 5 s at first and 30 s at most; one probe. */
 export const CIRCUIT_BREAKER_DEFAULTS: CircuitBreakerConfig = {
   windowMs: 10_000,
   minRequests: 20,
@@ -47,7 +47,7 @@ export const CIRCUIT_BREAKER_DEFAULTS: CircuitBreakerConfig = {
   slowCallMs: null,
   slowRateRatio: 1,
   openForMs: 5000,
-  maxOpenForMs: 300_000,
+  maxOpenForMs: 30_000,
   probes: 1,
   probeTimeoutMs: 15_000,
 }
@@ -71,12 +71,14 @@ const FAILURES = 1
 const SLOW = 2
 const WINDOW_SHAPE = { counters: 3 }
 
-/** A probe place: 20 bits of the generation, 10 bits of the round it was taken in, and one of these. One of another era is free, too. */
+/** A probe place: 14 bits of the generation, 6 of the worker, 10 of the round it was taken in, and one of these. One of another era is free, too. */
 const FREE = 0
 const TAKEN = 1
 const SUCCEEDED = 2
 const FAILED = 3
 const ROUND_MASK = 0x3ff
+const PLACE_WORKER_MASK = 0x3f
+const PLACE_GENERATION_MASK = 0x3fff
 const PLACE_MASK = 0x1f
 const TOKEN_GENERATION_MASK = 0xffff
 
@@ -98,18 +100,23 @@ function createToken(state: number, round: number, place: number): number {
   return (((state >>> 2) & TOKEN_GENERATION_MASK) << 16) | ((round & ROUND_MASK) << 6) | (place << 1) | 1
 }
 
-function createPlace(state: number, round: number, kind: number): number {
-  return ((state >>> 2) << 12) | ((round & ROUND_MASK) << 2) | kind
+function createPlace(state: number, worker: number, round: number, kind: number): number {
+  return ((state >>> 2) << 18) | ((worker & PLACE_WORKER_MASK) << 12) | ((round & ROUND_MASK) << 2) | kind
+}
+
+function roundOf(place: number): number {
+  return (place >>> 2) & ROUND_MASK
 }
 
 function isOfEra(place: number, state: number): boolean {
-  return place >>> 12 === ((state >>> 2) & 0xfffff)
+  return place >>> 18 === ((state >>> 2) & PLACE_GENERATION_MASK)
 }
 
 /** One worker's view. */
 export class CircuitBreaker implements Breaker {
   readonly #words: Int32Array
   readonly #at: number
+  readonly #worker: number
   readonly #window: SharedWindow
   readonly #config: CircuitBreakerConfig
   readonly #slowCallMs: number
@@ -119,6 +126,7 @@ export class CircuitBreaker implements Breaker {
   constructor(area: SharedArea, config: CircuitBreakerConfig) {
     this.#words = area.words
     this.#at = area.at
+    this.#worker = area.worker
     this.#config = config
     this.#slowCallMs = config.slowCallMs ?? Number.POSITIVE_INFINITY
     this.#minRequests = Math.max(1, config.minRequests)
@@ -171,6 +179,17 @@ export class CircuitBreaker implements Breaker {
       slow: totals[SLOW]!,
       errorPercent: errorPercent(failures, requests),
       openings: this.#load(OPENINGS),
+    }
+  }
+
+  /** Frees the probe places of a worker that died. Call before another worker starts under the same index. */
+  clearWorker(worker: number): void {
+    const state = this.#load(STATE)
+    if ((state & 3) !== HALF_OPEN) return
+    for (let place = 0; place < MAX_PROBES; place++) {
+      const held = this.#load(PROBES + place)
+      const isTheirs = isOfEra(held, state) && (held & 3) === TAKEN && ((held >>> 12) & PLACE_WORKER_MASK) === worker
+      if (isTheirs) Atomics.compareExchange(this.#words, this.#at + PROBES + place, held, (held & ~3) | FREE)
     }
   }
 
@@ -231,9 +250,9 @@ export class CircuitBreaker implements Breaker {
       if (isOfEra(held, state)) {
         const kind = held & 3
         if (kind === SUCCEEDED || kind === FAILED) continue
-        if (kind === TAKEN && ((round - ((held >>> 2) & ROUND_MASK)) & ROUND_MASK) < 2) continue
+        if (kind === TAKEN && ((round - roundOf(held)) & ROUND_MASK) < 2) continue
       }
-      const taken = createPlace(state, round, TAKEN)
+      const taken = createPlace(state, this.#worker, round, TAKEN)
       if (Atomics.compareExchange(words, index, held, taken) !== held) continue
       if (this.#load(STATE) === state) return createToken(state, round, place)
       // The era ended between reading the state and taking the place.
@@ -247,7 +266,7 @@ export class CircuitBreaker implements Breaker {
     const words = this.#words
     const index = this.#at + PROBES + ((token >>> 1) & PLACE_MASK)
     const held = Atomics.load(words, index)
-    const isMine = isOfEra(held, state) && (held & 3) === TAKEN && ((held >>> 2) & ROUND_MASK) === ((token >>> 6) & ROUND_MASK)
+    const isMine = isOfEra(held, state) && (held & 3) === TAKEN && roundOf(held) === ((token >>> 6) & ROUND_MASK)
     if (!isMine) return
     const isSuccess = outcome === 'success' && latencyMs <= this.#slowCallMs
     // After a failure the place stays taken, or somebody could send one more probe before the state has changed.

@@ -30,7 +30,7 @@ export const COMMANDS: readonly Command[] = [
   },
   {
     name: 'reload',
-    synopsis: '[-c FILE | --admin URL] [--token TOKEN] [--json]',
+    synopsis: '[-c FILE | --admin URL] [--token TOKEN] [--ca FILE] [--cert FILE --key FILE] [--json]',
     summary: 'make a running gateway read its configuration again',
     load: async () => (await import('./reload.ts')).reloadCommand,
   },

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { join, resolve } from 'node:path'
 import { type LoadResult, loadConfig } from '../config/load.ts'
+import { provideOwnPackage } from '../config/own-package.ts'
 import { formatProblems } from '../config/problem.ts'
 import { UsageError } from './arguments.ts'
 import { type CommandIo, paint } from './io.ts'
@@ -33,7 +34,10 @@ export function readConfig(path: string, io: CommandIo): Promise<LoadResult> {
     env: io.env,
     readFile: (file) => readFile(resolve(io.cwd, file), 'utf8'),
     readBytes: (file) => readFile(resolve(io.cwd, file)),
-    importModule: (url) => import(`${url}?import=${++imports}`),
+    importModule: (url) => {
+      provideOwnPackage()
+      return import(`${url}?import=${++imports}`)
+    },
     cpuCount: availableParallelism(),
   })
 }

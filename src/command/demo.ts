@@ -19,6 +19,20 @@ const TRIALS: readonly [string, string][] = [
   ['curl -i $/slow?ms=1000', 'a slow answer; ?ms=9000 is cut off with 504 after 5 s'],
   ['curl -i $/failing/503', 'also /failing/reset, /truncate, /garbage and /hang: what the client sees then'],
   ['curl -iL $/old', 'a redirect to an answer of the gateway itself'],
+  ['curl -i --http2-prior-knowledge $/anything', 'HTTP/2 in, HTTP/1.1 to the service'],
+]
+
+/** Longer ones, each with a line of its own. */
+const PROTOCOLS: readonly [string, string][] = [
+  [
+    'WebSocket: 101, a greeting, and what is sent comes back (curl only listens, for 2 s)',
+    `curl -siN -m 2 --http1.1 -H 'Connection: Upgrade' -H 'Upgrade: websocket' -H 'Sec-WebSocket-Version: 13' -H 'Sec-WebSocket-Key: c2x1aWNlIGRlbW8ga2V5IQ==' $/chat`,
+  ],
+  [
+    'gRPC: a call by hand; the message comes back, and grpc-status 0 after it',
+    `printf '\\0\\0\\0\\0\\6\\012\\4ping' | curl -s -v --http2-prior-knowledge -H 'content-type: application/grpc' -H 'te: trailers' --data-binary @- -o - $/demo.Echo/Say`,
+  ],
+  ['TCP: an echo behind a listener of bytes', 'echo hello | curl -s -m 2 telnet://127.0.0.1:8081'],
 ]
 
 /** `sluice demo [--json]`: example services and a gateway in front of them, all on loopback. */
@@ -45,13 +59,21 @@ function announce(gateway: ServedGateway, config: DemoConfig, io: CommandIo): vo
   const commands = TRIALS.map(([command]) => quote(command.replace('$', url)))
   const width = Math.max(...commands.map((command) => command.length))
   const lines = TRIALS.map(([, meaning], index) => `  ${commands[index]!.padEnd(width)}  ${paint(io.stdout, 'dim', meaning)}`)
+  const protocols = PROTOCOLS.map(
+    ([meaning, command]) => `  ${paint(io.stdout, 'dim', `# ${meaning}`)}\n  ${command.replace('$/', `${url}/`)}`,
+  )
   const { certificate, reason } = config
   const https =
     certificate === null ? `No https: ${reason}\n` : `Over TLS: curl --cacert ${certificate} https://localhost:${HTTPS_PORT}/anything\n`
-  const admin = gateway.adminAddress === null ? '' : `Admin: ${toLocalUrl(gateway.adminAddress)} (/healthz, /readyz, /metrics, /config)\n`
+  const admin =
+    gateway.adminAddress === null
+      ? ''
+      : `Admin: ${toLocalUrl(gateway.adminAddress, gateway.adminScheme)} (/healthz, /readyz, /metrics, /config)\n`
   io.stdout.write(`${paint(io.stdout, 'bold', `The gateway is at ${url}`)}. Try in another terminal:
 
 ${lines.join('\n')}
+
+${protocols.join('\n')}
 
 ${https}${admin}Configuration: ${DEMO_CONFIG}
 Ctrl-C ends it. The access log follows.

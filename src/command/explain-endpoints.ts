@@ -1,7 +1,9 @@
 import type { EndpointInfo, ServiceInfo } from '../admin/services.ts'
-import type { EndpointConfig, GatewayConfig, ServiceConfig } from '../config/types.ts'
+import type { EndpointConfig, ServiceConfig } from '../config/types.ts'
 import { createKeyExtractor, type KeyInput } from '../service/balance/key.ts'
-import { type AdminAccess, adminUrl, askAdmin, parseAdminUrl } from './admin-access.ts'
+import { type AdminValues, askAdmin, findAdmin } from './admin-access.ts'
+import type { CommandIo } from './io.ts'
+import type { LoadedConfig } from './serve.ts'
 
 /** One endpoint of the service a request goes to. */
 export interface ExplainedEndpoint {
@@ -19,11 +21,13 @@ export type LiveServices = { ok: true; services: ReadonlyMap<string, ServiceInfo
 /** The gateway is on this machine or close by: longer is not worth waiting for. */
 const REPLY_TIMEOUT_MS = 3000
 
-/** Asks the gateway that runs this configuration, or the one at `admin`. Never throws for a gateway that does not answer. */
-export async function readLiveServices(config: GatewayConfig, admin: string | undefined, token: string | null): Promise<LiveServices> {
-  if (admin === undefined && config.admin === null) return { ok: false, problem: 'the admin listener is off in this configuration' }
-  const url = admin === undefined ? adminUrl(config.admin as NonNullable<GatewayConfig['admin']>) : parseAdminUrl(admin)
-  const access: AdminAccess = { url, token: token ?? config.admin?.token ?? null }
+/** Asks the gateway that runs this configuration, or the one at `--admin`. Never throws for a gateway that does not answer. */
+export async function readLiveServices(values: AdminValues, loaded: LoadedConfig, io: CommandIo): Promise<LiveServices> {
+  if (values.admin === undefined && loaded.config.admin === null) {
+    return { ok: false, problem: 'the admin listener is off in this configuration' }
+  }
+  const access = await findAdmin(values, loaded, io)
+  const { url } = access
   try {
     const { status, reply } = await askAdmin(access, 'GET', '/services', REPLY_TIMEOUT_MS)
     const { services } = reply as { services?: unknown }

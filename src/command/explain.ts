@@ -2,6 +2,7 @@ import type { AddressConfig, FilterConfig, GatewayConfig, HttpListenerConfig, Ro
 import { hostWithoutPort, normalizePath } from '../exchange/target.ts'
 import { type Explanation, explainMatch } from '../route/explain.ts'
 import type { MatchInput } from '../route/types.ts'
+import { ADMIN_OPTIONS } from './admin-access.ts'
 import { CONFIG_OPTION, parseArguments, UsageError } from './arguments.ts'
 import { findConfigFile, readConfigOrReport } from './config-file.ts'
 import {
@@ -20,8 +21,7 @@ const OPTIONS = {
   client: { type: 'string' },
   listener: { type: 'string' },
   live: { type: 'boolean' },
-  admin: { type: 'string' },
-  token: { type: 'string' },
+  ...ADMIN_OPTIONS,
   json: { type: 'boolean' },
 } as const
 
@@ -60,8 +60,7 @@ export async function explainCommand(argv: readonly string[], io: CommandIo): Pr
     io.stderr.write(`${url}: refused with 400 before any route is looked at; the path is broken, or hides a slash or dots\n`)
     return EXIT_FAILURE
   }
-  const token = values.token ?? io.env['SLUICE_ADMIN_TOKEN'] ?? null
-  const live = values.live === true || values.admin !== undefined ? await readLiveServices(config, values.admin, token) : null
+  const live = values.live === true || values.admin !== undefined ? await readLiveServices(values, loaded, io) : null
   const answer = createAnswer(config, listener, request, live)
   if (values.json === true) io.stdout.write(`${JSON.stringify(answer, null, 2)}\n`)
   else io.stdout.write(formatAnswer(answer, request, live, io))

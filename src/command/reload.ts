@@ -1,9 +1,9 @@
-import { type AdminAccess, adminUrl, askAdmin, parseAdminUrl } from './admin-access.ts'
-import { CONFIG_OPTION, parseArguments, UsageError } from './arguments.ts'
+import { ADMIN_OPTIONS, askAdmin, findAdmin } from './admin-access.ts'
+import { CONFIG_OPTION, parseArguments } from './arguments.ts'
 import { findConfigFile, readConfigOrReport } from './config-file.ts'
 import { type CommandIo, EXIT_FAILURE, EXIT_OK, paint } from './io.ts'
 
-const OPTIONS = { ...CONFIG_OPTION, admin: { type: 'string' }, token: { type: 'string' }, json: { type: 'boolean' } } as const
+const OPTIONS = { ...CONFIG_OPTION, ...ADMIN_OPTIONS, json: { type: 'boolean' } } as const
 
 /** A reload waits for every worker; far longer than that takes. */
 const REPLY_TIMEOUT_MS = 60_000
@@ -16,12 +16,12 @@ interface ReloadReply {
   problems?: { message: string; path?: string; file?: string; line?: number; column?: number }[]
 }
 
-/** `sluice reload [-c FILE | --admin URL] [--token TOKEN] [--json]`: the token may also be in SLUICE_ADMIN_TOKEN, out of sight of `ps`. */
+/** `sluice reload [-c FILE | --admin URL] [--token TOKEN] [--ca FILE] [--cert FILE --key FILE] [--json]`. */
 export async function reloadCommand(argv: readonly string[], io: CommandIo): Promise<number> {
   const { values } = parseArguments(argv, OPTIONS)
-  const token = values.token ?? io.env['SLUICE_ADMIN_TOKEN'] ?? null
-  const access = values.admin === undefined ? await findAdmin(values.config, token, io) : { url: parseAdminUrl(values.admin), token }
-  if (access === null) return EXIT_FAILURE
+  const loaded = values.admin === undefined ? await readConfigOrReport(findConfigFile(values.config, io), io) : null
+  if (values.admin === undefined && loaded === null) return EXIT_FAILURE
+  const access = await findAdmin(values, loaded, io)
   const { status, reply } = (await askAdmin(access, 'POST', '/reload', REPLY_TIMEOUT_MS)) as { status: number; reply: ReloadReply }
   const isOk = status === 200
   if (values.json === true) io.stdout.write(`${JSON.stringify({ ...reply, ok: isOk })}\n`)
@@ -42,13 +42,4 @@ function describeRefusal(status: number, { detail, problems = [] }: ReloadReply)
   })
   lines.push(`sluice: not reloaded: ${detail ?? `the admin listener answered ${status}`}`)
   return `${lines.join('\n')}\n`
-}
-
-/** The admin listener of the gateway that runs this configuration; null (and printed why) when the configuration is broken. */
-async function findAdmin(config: string | undefined, token: string | null, io: CommandIo): Promise<AdminAccess | null> {
-  const loaded = await readConfigOrReport(findConfigFile(config, io), io)
-  if (loaded === null) return null
-  const { admin } = loaded.config
-  if (admin === null) throw new UsageError('the admin listener is off in this configuration; send SIGHUP to the gateway instead')
-  return { url: adminUrl(admin), token: token ?? admin.token }
 }

@@ -14,6 +14,7 @@ class FakeGateway implements ServedGateway {
   readonly options: StartGatewayOptions
   readonly calls: string[] = []
   adminAddress: string | null = '127.0.0.1:9900'
+  adminScheme = 'http' as const
   readonly stopped: Promise<void>
   finish: () => void = () => {}
 

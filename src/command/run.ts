@@ -25,7 +25,7 @@ export function announceAsJson(gateway: ServedGateway, io: CommandIo): void {
 /** On standard error, because standard output is where the access log goes. */
 function announce(gateway: ServedGateway, io: CommandIo): void {
   const lines = gateway.listenerAddresses().map(({ name, address, scheme }) => [name, toLocalUrl(address, scheme)])
-  if (gateway.adminAddress !== null) lines.push(['admin', toLocalUrl(gateway.adminAddress)])
+  if (gateway.adminAddress !== null) lines.push(['admin', toLocalUrl(gateway.adminAddress, gateway.adminScheme)])
   const width = Math.max(...lines.map(([name]) => name!.length))
   const text = lines.map(([name, url]) => `  ${name!.padEnd(width)}  ${paint(io.stderr, 'bold', url!)}\n`).join('')
   io.stderr.write(`sluice ${readVersion()} is serving\n${text}`)

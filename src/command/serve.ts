@@ -15,6 +15,7 @@ export interface ServedGateway {
   /** Each as `host:port`, with the port that the system chose where the configuration says 0. */
   listenerAddresses(): { name: string; address: string; scheme?: string }[]
   adminAddress: string | null
+  adminScheme: 'http' | 'https'
   reload(): Promise<{ ok: boolean }>
   /** Opens log files anew, after a rotation has moved them away. */
   reopenLogs(): void

@@ -52,14 +52,14 @@ const map = strict({
     .describe('Below this many requests in the window nothing is turned away. Left out: 20; `adaptive-throttle`: 100.'),
   window: positiveDuration.optional().describe('The time over which requests are counted. Left out: 10s; `adaptive-throttle`: 3s.'),
   openFor: positiveDuration.optional().describe('`circuit`: how long it stays open at first; each failed trial doubles it. Left out: 5s.'),
-  maxOpenFor: positiveDuration.optional().describe('`circuit`: the longest it stays open. Left out: 5m.'),
+  maxOpenFor: positiveDuration.optional().describe('`circuit`: the longest it stays open. Left out: 30s.'),
   probes: integer(1, 32)
     .optional()
     .describe('`circuit`: requests that are let through to try, over all workers; when all succeed, it closes. Left out: 1.'),
   slowCall: positiveDuration
     .nullable()
     .optional()
-    .describe('`circuit`: a request that takes longer counts as slow. Left out or null: none does.'),
+    .describe('`circuit`: a request counts as slow when its response head takes longer. Left out or null: none does.'),
   slowRate: percentage(1, 100).optional().describe('`circuit`: opens when this share of the requests was slow. Left out: 100%.'),
   multiplier: z
     .number({ error: MULTIPLIER_EXPECTED })

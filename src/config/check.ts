@@ -7,6 +7,7 @@ import { describeValue } from './issues.ts'
 import { formatPath } from './problem.ts'
 import { DESTINATION_KEYS, matchSchema, PATH_KEYS, prioritySchema } from './route-schema.ts'
 import { isLoopback, parseEndpointAddress, parseListenAddress } from './scalar.ts'
+import { checkStreamServices } from './stream-check.ts'
 import { didYouMean } from './suggest.ts'
 import type { AddressConfig, MatchConfig, ValueMatchConfig } from './types.ts'
 
@@ -45,6 +46,7 @@ export function checkConfig(raw: unknown): RawIssue[] {
   checkAdmin(config, taken, issues)
   checkListenAddresses(asMap(config['listeners']), taken, issues)
   for (const [name, listener] of Object.entries(asMap(config['listeners']))) checkListenerServices(name, asMap(listener), services, issues)
+  checkStreamServices(config, issues)
   checkRoutes(asMap(config['routes']), issues)
   return issues
 }

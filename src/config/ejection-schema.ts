@@ -9,7 +9,9 @@ const FACTOR_EXPECTED = 'expected a number from 1.5 to 100, or null for off'
 export const ejectionSchema = strict({
   maxFails: integer(0, 1_000_000)
     .default(3)
-    .describe('Failures within `failTimeout` that put an endpoint aside; 5xx responses are none of them. 0: none do.'),
+    .describe(
+      'Failures within `failTimeout` that put an endpoint aside; 5xx responses are none of them, unless they are retried. 0: none do.',
+    ),
   failTimeout: positiveDuration
     .prefault('10s')
     .describe('The time in which failures are counted, and how long the endpoint is put aside; then one request tries it.'),

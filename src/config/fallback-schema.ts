@@ -7,14 +7,27 @@ import type { FallbackCause, FallbackConfig, StatusRange } from './types.ts'
 
 export const FALLBACK_CAUSES = ['breaker-open', 'overloaded', 'timeout', 'no-endpoint', 'failure', 'rate-limited'] as const
 
-const CAUSE_EXPECTED = `expected a status from 500 to 599, 5xx, or one of ${FALLBACK_CAUSES.join(', ')}`
+/** The codes of gRPC that say something about the service, as they are written here. Other ones answer the caller. */
+const GRPC_CAUSES: Readonly<Record<string, number>> = {
+  cancelled: 1,
+  unknown: 2,
+  'deadline-exceeded': 4,
+  'resource-exhausted': 8,
+  unimplemented: 12,
+  internal: 13,
+  unavailable: 14,
+  'data-loss': 15,
+}
+const WORDS = [...FALLBACK_CAUSES, ...Object.keys(GRPC_CAUSES)]
+
+const CAUSE_EXPECTED = `expected a status from 500 to 599, 5xx, or one of ${WORDS.join(', ')}`
 const STATUS_CAUSE = /^5(?:\d\d|xx)$/
 
 const cause = z.union(
   [
     z.string().superRefine((value, context) => {
-      if ((FALLBACK_CAUSES as readonly string[]).includes(value) || STATUS_CAUSE.test(value)) return
-      const near = suggest(value, FALLBACK_CAUSES)
+      if (WORDS.includes(value) || STATUS_CAUSE.test(value)) return
+      const near = suggest(value, WORDS)
       context.addIssue({ code: 'custom', message: near === null ? CAUSE_EXPECTED : `${CAUSE_EXPECTED}; did you mean "${near}"?` })
     }),
     integer(500, 599),
@@ -26,7 +39,9 @@ export const fallbackSchema = strict({
   on: z
     .array(cause)
     .default(['breaker-open', 'overloaded', 'timeout', 'no-endpoint', 'failure'])
-    .describe('Why the service did not answer, or statuses it answered with. `failure`: no connection, or one that broke off.'),
+    .describe(
+      'Why the service did not answer, or statuses it answered with, of gRPC by name. `failure`: no connection, or one that broke off.',
+    ),
   respond: respondSchema.optional().describe('Answer with a fixed response. One of `respond` and `to` is needed.'),
   to: z.string({ error: 'expected the name of a service' }).optional().describe('Ask another service. Its own fallback does not apply.'),
 })
@@ -38,8 +53,9 @@ export const fallbackSchema = strict({
     }
     const words = o.on.map(String)
     return {
-      on: words.filter((word): word is FallbackCause => !STATUS_CAUSE.test(word)),
+      on: words.filter((word): word is FallbackCause => (FALLBACK_CAUSES as readonly string[]).includes(word)),
       statuses: words.filter((word) => STATUS_CAUSE.test(word)).map(statusRange),
+      grpcStatuses: words.filter((word) => Object.hasOwn(GRPC_CAUSES, word)).map((word) => GRPC_CAUSES[word] as number),
       respond: o.respond ?? null,
       to: o.to ?? null,
     }

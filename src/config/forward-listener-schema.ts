@@ -125,7 +125,9 @@ export const forwardListenerSchema = ofProtocol('forward', {
   via: text(VIA_EXPECTED, (value) => (isToken(value) ? { value } : { problem: VIA_EXPECTED }), { minLength: 1 })
     .nullable()
     .prefault('sluice')
-    .describe('The name in the `Via` header of requests (RFC 9110 asks proxies for it); null adds none.'),
+    .describe(
+      'The name in the `Via` header of requests (RFC 9110 asks proxies for it), by which a request that comes back is known: no two proxies of a chain may have the same. `sluice` is sent with an ending that no other gateway has; null adds none.',
+    ),
   parent: orNull(parent).default(null).describe('Another proxy that everything is sent through. Names are resolved there, not here.'),
   maxConnections: integer(1, 1_000_000).default(10_000).describe('Most open connections of clients over all workers.'),
   maxConnectionsPerClient: integer(0, 1_000_000)

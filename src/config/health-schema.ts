@@ -51,17 +51,23 @@ function parseHostField(value: string): Parsed<string> {
 const hostField = text(HOST_FIELD_EXPECTED, parseHostField, { pattern: '^[^/\\s]+$' })
 
 const METHODS = ['GET', 'HEAD'] as const
+const PROTOCOLS = ['http1', 'http2'] as const
 
 const OK_STATUSES: StatusRange[] = [{ from: 200, to: 399 }]
 
 const httpCheck = z.union(
   [
     checkPath.transform(
-      (path): HealthCheckConfig => ({ kind: 'http', path, method: 'GET', host: null, statuses: OK_STATUSES, match: null }),
+      (path): HealthCheckConfig => ({ kind: 'http', path, method: 'GET', protocol: null, host: null, statuses: OK_STATUSES, match: null }),
     ),
     strict({
       path: checkPath.describe('What is asked for: path and query.'),
       method: z.enum(METHODS).default('GET').describe('`GET` or `HEAD`.'),
+      protocol: z
+        .enum(PROTOCOLS)
+        .nullable()
+        .default(null)
+        .describe('`http1` or `http2` (without TLS by prior knowledge); null: what the service speaks, and HTTP/1.1 where `port` is set.'),
       host: z
         .union([hostField, z.null()], { error: HOST_FIELD_EXPECTED })
         .prefault(null)
@@ -78,10 +84,11 @@ const httpCheck = z.union(
         const message = 'the answer to HEAD has no body; check with GET, or without match'
         context.addIssue({ code: 'custom', path: ['match'], message })
       }
-      return { kind: 'http', path: o.path, method: o.method, host: o.host, statuses: o.status, match: o.match }
+      const { path, method, protocol, host, status: statuses, match } = o
+      return { kind: 'http', path, method, protocol, host, statuses, match }
     }),
   ],
-  { error: `${CHECK_PATH_EXPECTED}, or { path, method, host, status, match }` },
+  { error: `${CHECK_PATH_EXPECTED}, or { path, method, protocol, host, status, match }` },
 )
 
 const GRPC_EXPECTED = 'expected true, or { service: package.Service }; leave grpc out to check in another way'

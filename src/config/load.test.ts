@@ -41,7 +41,7 @@ const failWith = (code: string) => async () => {
 test('the smallest configuration gets every default', async () => {
   assert.deepEqual(await loadOk(MINIMAL), {
     workers: 3,
-    admin: { address: { host: '127.0.0.1', port: 9900 }, token: null },
+    admin: { address: { host: '127.0.0.1', port: 9900 }, token: null, tls: null },
     accessLog: { path: '-', format: 'json' },
     log: { level: 'info', format: 'json' },
     drainTimeoutMs: 30_000,

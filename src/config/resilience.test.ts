@@ -55,7 +55,7 @@ test('a breaker is a circuit for the service unless it says otherwise', async ()
     slowCallMs: null,
     slowRateRatio: 1,
     openForMs: 5000,
-    maxOpenForMs: 300_000,
+    maxOpenForMs: 30_000,
     probes: 1,
     probeTimeoutMs: 15_000,
   }

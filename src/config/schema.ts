@@ -12,6 +12,7 @@ import type { Parsed } from './scalar.ts'
 import { duration, integer, listenAddress, name, orNull, strict, text } from './schema-kit.ts'
 import { serviceSchema } from './service-schema.ts'
 import { suggest } from './suggest.ts'
+import { adminTlsSchema } from './tls-schema.ts'
 import type { AccessLogConfig, AdminConfig } from './types.ts'
 
 const TOKEN_EXPECTED = 'the token must be at least 16 visible ASCII characters without spaces'
@@ -26,6 +27,7 @@ const admin = strict({
     .describe(
       'The bearer token that requests to the admin API must carry, at least 16 characters. Required unless the address is loopback.',
     ),
+  tls: adminTlsSchema.default(null).describe('TLS on the admin API; null: none.'),
 }).transform((o): AdminConfig => o)
 
 const FORMAT_EXPECTED = `expected json, text, or a template such as "\${method} \${path} \${status}"`

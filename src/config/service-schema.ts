@@ -131,7 +131,7 @@ export const serviceSchema = strict({
       'When too many requests fail, the service (or the endpoint) gets none for a while, then a few to try it (docs/health.md); null is off.',
     ),
   concurrency: concurrencySchema.describe(
-    'How many requests the service has at the same time; more wait, then are refused (docs/overload.md). null is off.',
+    'How many requests, and connections of TCP listeners, the service has at the same time; more wait, then are refused (docs/overload.md). null is off.',
   ),
   hedge: orNull(hedgeSchema)
     .default(null)

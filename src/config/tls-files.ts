@@ -7,7 +7,7 @@ import { createSecureContext } from 'node:tls'
 import type { RawIssue } from './issues.ts'
 import type { ConfigPath } from './problem.ts'
 import { isHostName } from './scalar.ts'
-import type { TlsTexts } from './tls-types.ts'
+import type { ListenerTlsConfig, TlsTexts } from './tls-types.ts'
 import type { GatewayConfig } from './types.ts'
 
 export interface TlsFilesInput {
@@ -37,7 +37,10 @@ function asMap(value: unknown): RawMap {
 export async function readTlsFiles(raw: unknown, input: TlsFilesInput): Promise<TlsFiles> {
   const reader = new Reader(input)
   const config = asMap(raw)
-  for (const [name, listener] of Object.entries(asMap(config['listeners']))) await reader.listener(name, asMap(asMap(listener)['tls']))
+  await reader.server(['admin', 'tls'], asMap(asMap(config['admin'])['tls']))
+  for (const [name, listener] of Object.entries(asMap(config['listeners']))) {
+    await reader.server(['listeners', name, 'tls'], asMap(asMap(listener)['tls']))
+  }
   for (const [name, service] of Object.entries(asMap(config['services']))) await reader.service(name, asMap(asMap(service)['tls']))
   return { issues: reader.issues, texts: reader.texts, paths: [...reader.paths], resolve: input.resolve }
 }
@@ -53,8 +56,7 @@ class Reader {
     this.#input = input
   }
 
-  async listener(name: string, tls: RawMap): Promise<void> {
-    const at = ['listeners', name, 'tls']
+  async server(at: ConfigPath, tls: RawMap): Promise<void> {
     const certificates = Array.isArray(tls['certificates']) ? tls['certificates'] : []
     for (const [index, certificate] of certificates.entries()) await this.#pair([...at, 'certificates', index], asMap(certificate))
     await this.#authorities([...at, 'clientAuth', 'ca'], asMap(tls['clientAuth'])['ca'])
@@ -106,6 +108,15 @@ class Reader {
     const privateKey = key === null ? null : this.#privateKey(keyPath, pair['key'] as string, key)
     if (leaf === null || privateKey === null) return
     if (!leaf.checkPrivateKey(privateKey)) {
+      // A usual mistake: the authority first.
+      if (parseCertificates(cert as string).some((other) => other.checkPrivateKey(privateKey))) {
+        const [wanted, file] = [JSON.stringify(pair['key']), JSON.stringify(pair['cert'])]
+        this.#say(
+          certPath,
+          `the certificate that the key in ${wanted} belongs to must be the first in ${file}; the authorities come after it`,
+        )
+        return
+      }
       this.#say(keyPath, `the key in ${JSON.stringify(pair['key'])} does not belong to the certificate in ${JSON.stringify(pair['cert'])}`)
       return
     }
@@ -159,6 +170,18 @@ export function namesOf(certificate: X509Certificate): string[] {
   return common !== undefined && isHostName(common.replace(/^\*\./, '')) ? [common] : []
 }
 
+/** Everything that speaks TLS with clients; the admin listener goes by the name `admin`. */
+export function serversWithTls({ admin, listeners }: GatewayConfig): { name: string; tls: ListenerTlsConfig }[] {
+  const result: { name: string; tls: ListenerTlsConfig }[] = []
+  if (admin?.tls != null) result.push({ name: 'admin', tls: admin.tls })
+  for (const listener of Object.values(listeners)) {
+    if ((listener.protocol === 'http' || listener.protocol === 'tcp') && listener.tls !== null) {
+      result.push({ name: listener.name, tls: listener.tls })
+    }
+  }
+  return result
+}
+
 /** Fills in what the files say. Only for a configuration without problems. */
 export function completeTls(config: GatewayConfig, { texts, resolve }: TlsFiles): void {
   const digest = (paths: readonly (string | null)[]): string => {
@@ -166,9 +189,7 @@ export function completeTls(config: GatewayConfig, { texts, resolve }: TlsFiles)
     for (const path of paths) hash.update(path === null ? '' : (texts[path] ?? '')).update('\0')
     return hash.digest('base64url').slice(0, 22)
   }
-  for (const listener of Object.values(config.listeners)) {
-    const tls = listener.protocol === 'http' || listener.protocol === 'tcp' ? listener.tls : null
-    if (tls === null) continue
+  for (const { tls } of serversWithTls(config)) {
     for (const certificate of tls.certificates) {
       certificate.cert = resolve(certificate.cert)
       certificate.key = resolve(certificate.key)
@@ -176,6 +197,7 @@ export function completeTls(config: GatewayConfig, { texts, resolve }: TlsFiles)
       const [leaf] = parseCertificates(texts[certificate.cert] ?? '')
       if (leaf === undefined) continue
       if (certificate.names.length === 0) certificate.names = namesOf(leaf)
+      certificate.validFromMs = leaf.validFromDate.getTime()
       certificate.expiresMs = leaf.validToDate.getTime()
     }
     const { clientAuth } = tls

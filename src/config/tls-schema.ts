@@ -25,7 +25,7 @@ const certificate = strict({
     .nullable()
     .prefault(null)
     .describe('The host names it is used for (SNI); null: those in the certificate.'),
-}).transform((o) => ({ ...o, names: o.names ?? [], expiresMs: 0, revision: '' }))
+}).transform((o) => ({ ...o, names: o.names ?? [], validFromMs: 0, expiresMs: 0, revision: '' }))
 
 const minVersion = z.enum(['TLSv1.2', 'TLSv1.3']).default('TLSv1.2').describe('The oldest version that is spoken.')
 
@@ -44,12 +44,16 @@ function parseCiphers(value: string): Parsed<string> {
 
 const RESERVED = ['host', 'connection', 'content-length', 'transfer-encoding', 'te', 'trailer', 'upgrade', 'expect']
 
-const clientAuth = strict({
+const clientAuthShape = {
   ca: file.describe('The authorities whose client certificates are believed.'),
   mode: z
     .enum(['require', 'optional'])
     .default('require')
     .describe('`require`: who shows no valid certificate is refused. `optional`: who shows none is served, too.'),
+}
+
+const clientAuth = strict({
+  ...clientAuthShape,
   forward: headerName
     .refine((name) => !RESERVED.includes(name.toLowerCase()), {
       error: 'expected the name of a header that has no meaning of its own in HTTP',
@@ -68,7 +72,7 @@ const hsts = strict({
   includeSubDomains: o.includeSubDomains,
 }))
 
-const listenerShape = {
+const serverShape = {
   certificates: z
     .array(certificate, { error: 'expected a list such as [{ cert: cert.pem, key: key.pem }]' })
     .min(1, { error: 'expected at least one certificate' })
@@ -78,8 +82,14 @@ const listenerShape = {
     .nullable()
     .prefault(null)
     .describe('Ciphers in order of preference, as OpenSSL writes them; null: a modern set.'),
-  clientAuth: orNull(clientAuth).default(null).describe('Certificates of clients (mTLS); null: not asked for.'),
   handshakeTimeout: positiveDuration.prefault('10s').describe('How long a handshake may take.'),
+}
+
+const CLIENT_AUTH_DESCRIPTION = 'Certificates of clients (mTLS); null: not asked for.'
+
+const listenerShape = {
+  ...serverShape,
+  clientAuth: orNull(clientAuth).default(null).describe(CLIENT_AUTH_DESCRIPTION),
   sessionLifetime: duration
     .prefault('2h')
     .describe('How long a client can resume its session, at any worker, which saves most of the handshake. 0: not at all.'),
@@ -111,6 +121,23 @@ export const streamTlsSchema = orNull(
       hsts: null,
       handshakeTimeoutMs: handshakeTimeout,
       sessionLifetimeMs: sessionLifetime,
+    }),
+  ),
+)
+
+/** The same for the admin listener, which speaks HTTP/1.1 and has no services behind it that could be told of anybody. */
+export const adminTlsSchema = orNull(
+  strict({
+    ...serverShape,
+    clientAuth: orNull(strict(clientAuthShape)).default(null).describe(CLIENT_AUTH_DESCRIPTION),
+  }).transform(
+    ({ handshakeTimeout, clientAuth: auth, ...o }): ListenerTlsConfig => ({
+      ...o,
+      clientAuth: auth === null ? null : { ...auth, forward: null, revision: '' },
+      alpn: ['http/1.1'],
+      hsts: null,
+      handshakeTimeoutMs: handshakeTimeout,
+      sessionLifetimeMs: 0,
     }),
   ),
 )

@@ -32,6 +32,8 @@ export interface TlsCertificateConfig {
   key: string
   /** Lower case; exact, or `*.example.com`. Those of the certificate, unless the user gives others. */
   names: string[]
+  /** From when on it is valid, in milliseconds since 1970. */
+  validFromMs: number
   /** When it expires, in milliseconds since 1970. */
   expiresMs: number
   /** A digest of both files. */

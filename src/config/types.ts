@@ -48,6 +48,7 @@ export interface AdminConfig {
   address: AddressConfig
   /** Bearer token. Required when the address is not loopback. */
   token: string | null
+  tls: ListenerTlsConfig | null
 }
 
 export interface AccessLogConfig {
@@ -228,6 +229,8 @@ export interface FallbackConfig {
   on: FallbackCause[]
   /** Statuses of the service that are replaced as well. */
   statuses: StatusRange[]
+  /** The same for calls of gRPC, by code. */
+  grpcStatuses: number[]
   /** Exactly one of both is set. */
   respond: RespondConfig | null
   /** The name of another service. */
@@ -258,6 +261,8 @@ export type HealthCheckConfig =
       /** Path and query. */
       path: string
       method: 'GET' | 'HEAD'
+      /** null: as the service, or on a port of its own HTTP/1.1. */
+      protocol: 'http1' | 'http2' | null
       /** null: the service's `hostHeader` when that is a name, otherwise the address of the endpoint. */
       host: string | null
       statuses: StatusRange[]

@@ -31,8 +31,16 @@ export class ForwardingLines {
 export interface ClientContext {
   readonly remoteAddress: string
   readonly forwarding: ForwardingLines
+  /** What the TLS handshake has shown that matters to requests; null: nothing. */
+  readonly secure: SecureClient | null
+}
+
+/** What a TLS handshake has shown of a client. */
+export interface SecureClient {
   /** The verified subject of its certificate; '' when it has shown none. */
-  readonly clientSubject: string
+  readonly subject: string
+  /** Whether a request for this host (lower case, without a port) does not belong on the connection: 421. */
+  misdirects(host: string): boolean
 }
 
 /** What the exchange knows of its route; the rest belongs to the layers above. */
@@ -318,8 +326,12 @@ export class Attempt extends Timed {
   status = 0
   /** Of a gRPC call that has ended; -1: it has not, or is none. */
   grpcStatus = -1
+  /** The error code with which the endpoint has reset the stream of this attempt (RFC 9113 section 7); -1: it has not. */
+  resetCode = -1
   /** Of the service's breaker; 0: none. */
   breakerToken = 0
+  /** It has been reported as a success, though it goes on. */
+  settled = false
   /** Has a place in the retry budget. */
   holdsBudget = false
   onTimeout: ((attempt: Attempt) => void) | null = null

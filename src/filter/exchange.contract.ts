@@ -94,7 +94,7 @@ export function createExchange(head: string, options: RequestOptions = {}, clien
   const text = `${head.replaceAll('\n', '\r\n')}\r\n\r\n`
   assert.equal(parseRequestHead(text, request, LIMITS), text.length, 'the request of the test is not valid')
   const listener: ListenerContext = { name: 'web', port: 8080, config: { ...LISTENER_CONFIG, ...options.listener } }
-  const connection = { remoteAddress: options.clientIp ?? '192.0.2.7', forwarding: new ForwardingLines(), clientSubject: '' }
+  const connection = { remoteAddress: options.clientIp ?? '192.0.2.7', forwarding: new ForwardingLines(), secure: null }
   const x = new Exchange(client, listener, request, connection, 1)
   x.requestComplete = !x.hasRequestBody
   assert.equal(resolveTarget(x), null)

@@ -1,6 +1,7 @@
 import type { JsonObject } from '@bufbuild/protobuf'
 import { GatewayError } from '../base/error.ts'
 import { encodeGrpcFrame, GrpcFrameError, GrpcMessageReader } from '../codec/grpc/message-reader.ts'
+import { GRPC_INTERNAL } from '../codec/grpc/status.ts'
 import { JsonStreamError, JsonValues } from '../codec/json-values.ts'
 import type { Binding } from '../codec/transcode/bindings.ts'
 import { FieldError } from '../codec/transcode/fields.ts'
@@ -17,6 +18,8 @@ export interface JsonCall {
   readonly url: JsonObject | null
   /** A value per line instead of a list. */
   readonly isLines: boolean
+  /** The response is no JSON, but a body as it is. */
+  readonly isRaw: boolean
 }
 
 const EMPTY = Buffer.alloc(0)
@@ -82,6 +85,10 @@ export class JsonResponseStream implements BodyTransform {
 
   end(trailers: string): Buffer {
     const status = readTrailerStatus(trailers, this.#call.options.registry)
+    if (status.code === 0 && !this.#reader.isComplete) {
+      status.code = GRPC_INTERNAL
+      status.message = 'the service ended the call inside a message'
+    }
     const error = status.code === 0 ? '' : this.#element(JSON.stringify({ error: status }))
     if (this.#call.isLines) return Buffer.from(error)
     return Buffer.from(`${error}${this.#isFirst ? '[' : ''}]\n`)

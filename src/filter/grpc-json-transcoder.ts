@@ -11,6 +11,7 @@ import type { HeaderBlock } from '../codec/header-block.ts'
 import type { ResponseHead } from '../codec/http1/head.ts'
 import { type Binding, compileDescriptors, type Transcoding } from '../codec/transcode/bindings.ts'
 import { FieldError } from '../codec/transcode/fields.ts'
+import { encodeRawRequest, givesRawBody, takesRawBody } from '../codec/transcode/http-body.ts'
 import { encodeRequest, type JsonOptions, readUrl } from '../codec/transcode/messages.ts'
 import { createOpenApi } from '../codec/transcode/openapi.ts'
 import type { GrpcJsonFilterConfig } from '../config/types.ts'
@@ -19,12 +20,14 @@ import { GrpcCall } from '../exchange/grpc-call.ts'
 import { type BodyTransform, transformRequest, transformResponse } from '../exchange/transform.ts'
 import { RequestBody, ResponseBody } from './custom-body.ts'
 import { ExchangeEndedError } from './custom-promise.ts'
+import { contentTypeOf, decodeRaw, firstMessage, RawRequestStream, RawResponseStream } from './grpc-json-raw.ts'
 import { encodeStatus, JSON_TYPE, localStatus, readStatus, readTrailerStatus, respondStatus } from './grpc-json-status.ts'
 import { decodeMessage, type JsonCall, JsonRequestStream, JsonResponseStream, readMessages } from './grpc-json-stream.ts'
 
 const LINES_TYPE = 'application/x-ndjson'
 const FRAME_BYTES = 5
 const EMPTY = Buffer.alloc(0)
+const NO_BODY = { contentType: '', data: EMPTY }
 /** Of the request, what is about the body that was. */
 const BODY_FIELDS = ['content-length', 'content-encoding', 'accept', 'accept-encoding', 'grpc-accept-encoding', 'grpc-encoding']
 /** Of the response, what is about gRPC. */
@@ -94,15 +97,23 @@ export class Transcoder {
   #begin(x: Exchange, binding: Binding, segments: readonly string[]): void | Promise<void> {
     const call = this.#read(x, () => this.#createCall(x, binding, segments))
     if (call === null) return
+    const isRaw = takesRawBody(binding)
+    const contentType = x.request.headers.get('content-type') ?? ''
     if (binding.method.isClientStreaming && binding.body !== null) {
+      // What the URL says is refused before anything is sent.
+      if (isRaw && this.#read(x, () => encodeRawRequest(binding, call.url, null, this.#json)) === null) return
       this.#becomeGrpc(x, call)
-      if (x.hasRequestBody) transformRequest(x, new JsonRequestStream(call))
+      if (x.hasRequestBody) transformRequest(x, isRaw ? new RawRequestStream(call, contentType) : new JsonRequestStream(call))
       return
     }
     const body = new RequestBody(x)
-    if (!x.hasRequestBody) return this.#send(x, call, body, '')
+    const encode = (bytes: Buffer | null): Uint8Array => {
+      if (isRaw) return encodeRawRequest(binding, call.url, bytes === null ? null : { contentType, data: bytes }, this.#json)
+      return encodeRequest(binding, call.url, bytes === null ? '' : bytes.toString(), this.#json)
+    }
+    if (!x.hasRequestBody) return this.#send(x, call, body, () => encode(null))
     return body.collect(this.#config.maxMessageBytes).then(
-      (bytes) => this.#send(x, call, body, bytes.toString()),
+      (bytes) => this.#send(x, call, body, () => encode(bytes)),
       (error: unknown) => {
         if (error instanceof ExchangeEndedError) return
         if (!(error instanceof GatewayError)) throw error
@@ -119,13 +130,14 @@ export class Transcoder {
       maxMessageBytes: this.#config.maxMessageBytes,
       url: readUrl(binding, segments, x.query, this.#json),
       isLines: (x.request.headers.get('accept') ?? '').includes(LINES_TYPE),
+      isRaw: givesRawBody(binding),
     }
   }
 
-  #send(x: Exchange, call: JsonCall, body: RequestBody, text: string): void {
+  #send(x: Exchange, call: JsonCall, body: RequestBody, encode: () => Uint8Array): void {
     // It may have ended just now, and its heads be those of another one.
     if (x.finished || x.local !== null) return
-    const message = this.#read(x, () => encodeRequest(call.binding, call.url, text, this.#json))
+    const message = this.#read(x, encode)
     if (message === null) return
     this.#becomeGrpc(x, call)
     body.replace(encodeGrpcFrame(message), () => {})
@@ -163,9 +175,9 @@ export class Transcoder {
     if (call === undefined || response === null || x.appliedLocal !== null) return
     if (response.headers.has('grpc-status')) {
       const status = readStatus((name) => response.headers.get(name), this.#json.registry)
-      if (status.code !== 0) return putJson(x, response, httpStatusOfGrpc(status.code), encodeStatus(status))
+      if (status.code !== 0) return putBody(x, response, httpStatusOfGrpc(status.code), JSON_TYPE, encodeStatus(status))
     }
-    if (call.binding.method.isServerStreaming) return this.#stream(x, call, response)
+    if (call.binding.method.isServerStreaming) return call.isRaw ? this.#rawStream(x, call, response) : this.#stream(x, call, response)
     const body = new ResponseBody(x)
     if (body.isComplete) return this.#unary(x, call, response, joined(x))
     return body.collect(this.#config.maxMessageBytes + FRAME_BYTES).then(
@@ -182,15 +194,34 @@ export class Transcoder {
     transformResponse(x, new JsonResponseStream(call))
   }
 
+  /** The head waits for the first message, which has the type. */
+  #rawStream(x: Exchange, call: JsonCall, response: ResponseHead): Promise<void> {
+    return firstMessage(x, call.maxMessageBytes).then((message) => {
+      if (x.finished || x.appliedLocal !== null) return
+      if (message === null) {
+        const status = readTrailerStatus(x.heldResponseEnd ?? '', this.#json.registry)
+        if (status.code !== 0) return putBody(x, response, httpStatusOfGrpc(status.code), JSON_TYPE, encodeStatus(status))
+      }
+      cleanHead(response.headers)
+      response.headers.set('content-type', contentTypeOf(message === null ? NO_BODY : decodeRaw(call, message)))
+      transformResponse(x, new RawResponseStream(call))
+    })
+  }
+
   #unary(x: Exchange, call: JsonCall, response: ResponseHead, bytes: Buffer): void {
     if (x.finished || x.appliedLocal !== null) return
     const trailers = x.heldResponseEnd ?? ''
     const status = readTrailerStatus(trailers, this.#json.registry)
     copyTrailers(response.headers, trailers)
-    if (trailers !== '' && status.code !== 0) return putJson(x, response, httpStatusOfGrpc(status.code), encodeStatus(status))
-    const messages = readMessages(new GrpcMessageReader(this.#config.maxMessageBytes), bytes, 0, bytes.length)
+    if (trailers !== '' && status.code !== 0) return putBody(x, response, httpStatusOfGrpc(status.code), JSON_TYPE, encodeStatus(status))
+    const reader = new GrpcMessageReader(this.#config.maxMessageBytes)
+    const messages = readMessages(reader, bytes, 0, bytes.length)
     if (messages.length !== 1) throw new GatewayError('upstream_protocol', `the service answered a call with ${messages.length} messages`)
-    putJson(x, response, 200, Buffer.from(decodeMessage(call, messages[0] as Buffer)))
+    if (!reader.isComplete) throw new GatewayError('upstream_protocol', 'the service ended the call inside a message')
+    const message = messages[0] as Buffer
+    if (!call.isRaw) return putBody(x, response, 200, JSON_TYPE, Buffer.from(decodeMessage(call, message)))
+    const raw = decodeRaw(call, message)
+    putBody(x, response, 200, contentTypeOf(raw), Buffer.from(raw.data))
   }
 }
 
@@ -199,14 +230,14 @@ function joined(x: Exchange): Buffer {
 }
 
 /** The whole of a response. Its end is still to come when it had no body. */
-function putJson(x: Exchange, response: ResponseHead, status: number, json: Buffer): void {
+function putBody(x: Exchange, response: ResponseHead, status: number, type: string, body: Buffer): void {
   cleanHead(response.headers)
-  response.headers.set('content-type', JSON_TYPE)
+  response.headers.set('content-type', type)
   response.status = status
   response.reason = ''
-  response.contentLength = json.length
-  x.heldResponse = [json]
-  x.heldResponseBytes = json.length
+  response.contentLength = body.length
+  x.heldResponse = [body]
+  x.heldResponseBytes = body.length
   if (x.heldResponseEnd !== null) x.heldResponseEnd = ''
   else x.responseTransform = NOTHING_MORE
 }

@@ -42,7 +42,7 @@ export function createGrpcWebFilter(): Filter {
       headers.remove('content-length')
       // Trailers only: they stay in the head.
       if (headers.has('grpc-status')) return
-      transformResponse(x, isText ? new TextResponse() : new BinaryResponse())
+      transformResponse(x, isText ? new TextResponse(x.grpc) : new BinaryResponse(x.grpc))
     },
     onFinish: null,
   }
@@ -86,6 +86,11 @@ class TextRequest implements BodyTransform {
 
 class BinaryResponse implements BodyTransform {
   readonly trailers = ''
+  readonly #call: GrpcCall | null
+
+  constructor(call: GrpcCall | null) {
+    this.#call = call
+  }
 
   push(bytes: Buffer, start: number, end: number): Buffer {
     // The wire keeps what it is given, and this is a read buffer.
@@ -93,20 +98,31 @@ class BinaryResponse implements BodyTransform {
   }
 
   end(trailers: string): Buffer {
-    return encodeTrailerFrame(trailers)
+    return endOfBody(this.#call, trailers)
   }
 }
 
 /** Each piece is padded by itself, so that a client can read what has come (gRPC-Web, "Text-encoded"). */
 class TextResponse implements BodyTransform {
   readonly trailers = ''
+  readonly #call: GrpcCall | null
+
+  constructor(call: GrpcCall | null) {
+    this.#call = call
+  }
 
   push(bytes: Buffer, start: number, end: number): Buffer {
     return Buffer.from(bytes.toString('base64', start, end), 'latin1')
   }
 
   end(trailers: string): Buffer {
-    const frame = encodeTrailerFrame(trailers)
-    return Buffer.from(frame.toString('base64'), 'latin1')
+    return Buffer.from(endOfBody(this.#call, trailers).toString('base64'), 'latin1')
   }
+}
+
+/** The frame of the trailers. Inside of a message it would be read as the rest of that. */
+function endOfBody(call: GrpcCall | null, trailers: string): Buffer {
+  if (call?.responses.isBetweenMessages === false)
+    throw new GatewayError('upstream_truncated', 'the service ended the call inside a message')
+  return encodeTrailerFrame(trailers)
 }

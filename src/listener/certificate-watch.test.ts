@@ -21,14 +21,19 @@ function createSchedule() {
   }
 }
 
-function configOf(certificates: { names: string[]; expiresMs: number }[]): GatewayConfig {
-  const tls = { certificates: certificates.map((certificate) => ({ ...certificate, cert: '/tls.crt', key: '/tls.key' })) }
+function configOf(
+  certificates: { names: string[]; validFromMs?: number; expiresMs: number }[],
+  services: Record<string, { tls: { verify: boolean } | null }> = {},
+): GatewayConfig {
+  const tls = { certificates: certificates.map((certificate) => ({ validFromMs: 0, ...certificate, cert: '/tls.crt', key: '/tls.key' })) }
   return {
+    admin: null,
+    services,
     listeners: { web: { name: 'web', protocol: 'http', tls }, plain: { name: 'plain', protocol: 'http', tls: null } },
   } as unknown as GatewayConfig
 }
 
-test('certificates are shown by name, warned about from 14 days on and every day, and forgotten when they are replaced', () => {
+function createWatch() {
   const clock = new ManualClock()
   const nowMs = clock.wallClock()
   const values = new Map<string, number>()
@@ -43,6 +48,11 @@ test('certificates are shown by name, warned about from 14 days on and every day
   }
   const { schedule, fire } = createSchedule()
   const watch = new CertificateWatch({ clock, registry: registry as never, log, schedule })
+  return { watch, fire, said, values, nowMs }
+}
+
+test('certificates are shown by name, warned about from 14 days on and every day, and forgotten when they are replaced', () => {
+  const { watch, fire, said, values, nowMs } = createWatch()
   watch.update(
     configOf([
       { names: ['late.test'], expiresMs: nowMs + 400 * DAY_MS },
@@ -59,6 +69,22 @@ test('certificates are shown by name, warned about from 14 days on and every day
   assert.deepEqual(said, [])
   assert.equal(values.get('web soon.test'), 0)
   assert.equal(values.get('web late.test'), Math.floor((nowMs + 400 * DAY_MS) / 1000))
+})
+
+test('a certificate that is not valid yet is told like one that has expired', () => {
+  const { watch, said, nowMs } = createWatch()
+  watch.update(configOf([{ names: ['early.test'], validFromMs: nowMs + DAY_MS, expiresMs: nowMs + 400 * DAY_MS }]))
+  assert.deepEqual(said, ['a certificate is not valid yet'])
+})
+
+test('a service whose certificates are not checked is told once', () => {
+  const { watch, fire, said } = createWatch()
+  const [checked, unchecked] = [{ tls: { verify: true } }, { tls: { verify: false } }]
+  watch.update(configOf([], { a: checked, b: unchecked, c: { tls: null } }))
+  assert.match(said.splice(0).join(), /^the certificates of a service are not checked/)
+  watch.update(configOf([], { a: unchecked, b: unchecked, c: { tls: null } }))
+  fire()
+  assert.equal(said.length, 1, 'only of the one that is new')
 })
 
 test('ticket keys have the size OpenSSL wants, and a rotation hands out others', () => {

@@ -1,4 +1,5 @@
 import type { Clock } from '../base/clock.ts'
+import { serversWithTls } from '../config/tls-files.ts'
 import type { GatewayConfig } from '../config/types.ts'
 import { createGauge } from '../observe/handles.ts'
 import type { Log } from '../observe/log.ts'
@@ -21,14 +22,17 @@ interface Certificate {
   readonly listener: string
   readonly name: string
   readonly file: string
+  readonly validFromMs: number
   readonly expiresMs: number
 }
 
-/** Shows when certificates expire, and warns in time. */
+/** Shows when certificates expire, and warns in time; also of services whose certificates are not checked. */
 export class CertificateWatch {
   readonly #options: CertificateWatchOptions
   readonly #timer: NodeJS.Timeout
   #certificates: Certificate[] = []
+  /** Services whose certificates nobody checks. */
+  #unverified: ReadonlySet<string> = new Set()
 
   constructor(options: CertificateWatchOptions) {
     this.#options = options
@@ -43,6 +47,22 @@ export class CertificateWatch {
     for (const { listener, name } of before) this.#show(listener, name, 0)
     for (const { listener, name, expiresMs } of this.#certificates) this.#show(listener, name, Math.floor(expiresMs / 1000))
     this.#warn()
+    this.#warnOfServices(config)
+  }
+
+  /** Once for each: it is a decision, but one that is easily forgotten. */
+  #warnOfServices({ services }: GatewayConfig): void {
+    const before = this.#unverified
+    this.#unverified = new Set(Object.keys(services).filter((name) => services[name]?.tls?.verify === false))
+    for (const service of this.#unverified) {
+      if (before.has(service)) continue
+      this.#options.log.warn(
+        'the certificates of a service are not checked (tls.verify is false): anybody in between can read and change',
+        {
+          service,
+        },
+      )
+    }
   }
 
   stop(): void {
@@ -56,7 +76,10 @@ export class CertificateWatch {
   #warn(): void {
     const { clock, log } = this.#options
     const nowMs = clock.wallClock()
-    for (const { listener, file, expiresMs } of this.#certificates) {
+    for (const { listener, file, validFromMs, expiresMs } of this.#certificates) {
+      if (validFromMs > nowMs) {
+        log.error('a certificate is not valid yet', { listener, certificate: file, validFrom: new Date(validFromMs).toISOString() })
+      }
       const leftMs = expiresMs - nowMs
       if (leftMs >= WARN_MS) continue
       const fields = { listener, certificate: file, expires: new Date(expiresMs).toISOString() }
@@ -68,10 +91,9 @@ export class CertificateWatch {
 
 function certificatesOf(config: GatewayConfig): Certificate[] {
   const result: Certificate[] = []
-  for (const listener of Object.values(config.listeners)) {
-    if ((listener.protocol !== 'http' && listener.protocol !== 'tcp') || listener.tls === null) continue
-    for (const { names, cert, expiresMs } of listener.tls.certificates) {
-      result.push({ listener: listener.name, name: names[0] ?? '-', file: cert, expiresMs })
+  for (const { name: listener, tls } of serversWithTls(config)) {
+    for (const { names, cert, validFromMs, expiresMs } of tls.certificates) {
+      result.push({ listener, name: names[0] ?? '-', file: cert, validFromMs, expiresMs })
     }
   }
   return result

@@ -1,7 +1,16 @@
 import type { ErrorCode } from '../base/error.ts'
 import { HEADER_CONTENT_LENGTH, HEADER_TRANSFER_ENCODING } from '../codec/header-id.ts'
 import { encodeFields, statusLine } from '../codec/http1/encode.ts'
-import { HEAD_INVALID, HEAD_TARGET_TOO_LONG, HEAD_TOO_LARGE, HEAD_VERSION, type ResponseHead } from '../codec/http1/head.ts'
+import {
+  CONNECTION_CLOSE,
+  CONNECTION_KEEP_ALIVE,
+  HEAD_INVALID,
+  HEAD_TARGET_TOO_LONG,
+  HEAD_TOO_LARGE,
+  HEAD_VERSION,
+  type RequestHead,
+  type ResponseHead,
+} from '../codec/http1/head.ts'
 
 /** How the body of a response is delimited for its client (RFC 9112 section 6.3). */
 export const LENGTH = 0
@@ -17,6 +26,12 @@ export function framingOf(head: ResponseHead, isHead: boolean, minor: number): n
   if (isHead || head.status === 204 || head.status === 304) return NO_BODY
   if (head.contentLength >= 0) return LENGTH
   return minor === 1 ? CHUNKED : UNTIL_CLOSE
+}
+
+/** Whether another request may follow on the connection (RFC 9112 section 9.3). `served`: with this one; `maxRequests`: 0 is no limit. */
+export function keepsAlive({ connection, minor }: RequestHead, served: number, maxRequests: number): boolean {
+  if ((connection & CONNECTION_CLOSE) !== 0 || (maxRequests > 0 && served >= maxRequests)) return false
+  return minor === 1 || (connection & CONNECTION_KEEP_ALIVE) !== 0
 }
 
 /** The head up to and with its empty line. */

@@ -4,6 +4,11 @@ import type { DownstreamEvents } from '../exchange/contracts.ts'
 import type { ListenerContext } from '../exchange/exchange.ts'
 import type { Http1Downstream } from './http1.ts'
 
+/** A FIN this soon after the request is a client that has said all it has to say; a later one is a client that has left. */
+export const HALF_CLOSE_MS = 100
+/** An idle client may have a request on its way to us when draining starts; it gets this long to arrive. */
+export const DRAIN_IDLE_MS = 500
+
 /** What a connection needs of its server. `listener` is read anew for each request: a reload may have changed it. */
 export interface Http1Server {
   readonly listener: ListenerContext

@@ -4,20 +4,14 @@ import { Timed } from '../base/timers.ts'
 import { Wire, type WireBuffer, type WireOwner } from '../base/wire.ts'
 import { HEADER_TE } from '../codec/header-id.ts'
 import { CHUNK_DATA, CHUNK_END, CHUNK_ERROR, ChunkedDecoder } from '../codec/http1/chunked.ts'
-import {
-  CONNECTION_CLOSE,
-  CONNECTION_KEEP_ALIVE,
-  HEAD_INCOMPLETE,
-  RequestHead,
-  type ResponseHead,
-  readRequestHead,
-} from '../codec/http1/head.ts'
-import { isWorthReading, joinPartialHead } from '../codec/http1/partial-head.ts'
+import { HEAD_INCOMPLETE, RequestHead, type ResponseHead } from '../codec/http1/head.ts'
+import { HeadReader } from '../codec/http1/partial-head.ts'
 import { sanitizeTrailers } from '../codec/http1/trailers.ts'
 import { matchPrefaceInParts, PREFACE_BYTES } from '../codec/http2/frame.ts'
-import { type ClientContext, Exchange, ForwardingLines } from '../exchange/exchange.ts'
+import { type ClientContext, Exchange, ForwardingLines, type SecureClient } from '../exchange/exchange.ts'
 import type { Takeover, TakeoverStream } from '../proxy/tunnel.ts'
 import { BULK_THRESHOLD_BYTES, GATHER_BYTES } from '../upstream/http1.ts'
+import { Ahead, HEADS_PER_FULL_READ, HEADS_PER_TURN } from './ahead.ts'
 import {
   CHUNKED,
   encodeInformational,
@@ -25,15 +19,13 @@ import {
   encodeSwitch,
   framingOf,
   HEAD_ERRORS,
+  keepsAlive,
   LENGTH,
   NO_BODY,
   UNTIL_CLOSE,
 } from './http1-framing.ts'
-import type { Http1Server } from './http1-server.ts'
+import { DRAIN_IDLE_MS, HALF_CLOSE_MS, type Http1Server } from './http1-server.ts'
 import { Linger } from './linger.ts'
-
-/** A FIN this soon after the request is a client that has said all it has to say; a later one is a client that has left. */
-const HALF_CLOSE_MS = 100
 
 /**
  * One HTTP/1.1 connection of a client: reads one request at a time and writes its response (RFC 9112). Requests sent ahead
@@ -42,16 +34,15 @@ const HALF_CLOSE_MS = 100
 export class Http1Downstream extends Timed implements WireOwner, TakeoverStream, ClientContext {
   readonly remoteAddress: string
   readonly forwarding = new ForwardingLines()
-  clientSubject = ''
+  secure: SecureClient | null = null
   readonly #server: Http1Server
   #wire: Wire
   #request = new RequestHead()
   #exchange: Exchange | null = null
-  /** Start of a head that came in pieces. */
-  #partialHead: WireBuffer | null = null
+  readonly #headReader = new HeadReader()
   /** Its first bytes may yet turn out to be HTTP/2's. */
   #mayBeHttp2 = false
-  #ahead: Buffer | null = null
+  #ahead: Ahead | null = null
   #isConsuming = false
   #served = 0
 
@@ -108,20 +99,30 @@ export class Http1Downstream extends Timed implements WireOwner, TakeoverStream,
   // ---- reading ----
 
   onData(bytes: WireBuffer, length: number): boolean {
-    return this.#consume(bytes, 0, length)
+    const servedBefore = this.#served
+    const proceed = this.#consume(bytes, 0, length, null)
+    if (length < bytes.length || this.#served - servedBefore <= HEADS_PER_FULL_READ || !proceed || this.#exchange !== null) return proceed
+    setImmediate(() => {
+      if (!this.#isLingering && !this.#isClosed) this.#wire.resume()
+    })
+    return false
   }
 
-  #consume(bytes: WireBuffer, start: number, end: number): boolean {
+  /** `source`: what `bytes` belong to when they were sent ahead. */
+  #consume(bytes: WireBuffer, start: number, end: number, source: Ahead | null): boolean {
     let at = start
+    let headsLeft = HEADS_PER_TURN
     this.#isConsuming = true
     while (at < end && !this.#isLingering && !this.#isClosed) {
-      if (this.#exchange === null && !this.#isBlocked) {
+      if (this.#exchange === null && !this.#isBlocked && headsLeft > 0) {
+        headsLeft--
         at = this.#readHead(bytes, at, end)
         if (at < 0) break
       } else if (!this.#requestDone) {
         at = this.#readBody(bytes, at, end)
       } else {
-        this.#ahead = Buffer.from(bytes.subarray(at, end))
+        this.#ahead = source === null ? Ahead.copy(bytes, at, end) : source.from(at)
+        if (this.#exchange === null && !this.#isBlocked) setImmediate(() => this.#onNextTurn())
         break
       }
     }
@@ -132,26 +133,20 @@ export class Http1Downstream extends Timed implements WireOwner, TakeoverStream,
     return this.#ahead === null && !this.#isPaused
   }
 
+  /** This client has had its share of the last turn. */
+  #onNextTurn(): void {
+    if (this.#ahead !== null && this.#exchange === null && !this.#isBlocked && !this.#isClosed) this.#readAhead()
+  }
+
   /** The first byte behind the head, or -1 when there is nothing more to read here. */
   #readHead(bytes: WireBuffer, at: number, end: number): number {
     if (this.#mayBeHttp2 && this.#isHttp2(bytes, at, end)) return -1
     const { listener } = this.#server
-    const { limits } = listener.config
-    let had = 0
-    let length = HEAD_INCOMPLETE
-    if (this.#partialHead === null) {
-      length = readRequestHead(bytes, at, end, this.#request, limits)
-      if (length === HEAD_INCOMPLETE) {
-        this.#arm(this.#server.now(), listener.config.timeouts.headMs)
-        this.#partialHead = joinPartialHead(null, bytes, at, end)
-        return -1
-      }
-    } else {
-      had = this.#partialHead.length
-      const joined = joinPartialHead(this.#partialHead, bytes, at, end)
-      if (isWorthReading(joined, had, limits)) length = readRequestHead(joined, 0, joined.length, this.#request, limits)
-      this.#partialHead = length === HEAD_INCOMPLETE ? joined : null
-      if (length === HEAD_INCOMPLETE) return -1
+    const wasPartial = this.#headReader.partial !== null
+    const length = this.#headReader.read(bytes, at, end, this.#request, listener.config.limits)
+    if (length === HEAD_INCOMPLETE) {
+      if (!wasPartial) this.#arm(this.#server.now(), listener.config.timeouts.headMs)
+      return -1
     }
     if (length < 0) {
       const { code, detail } = HEAD_ERRORS[length] as { code: ErrorCode; detail: string }
@@ -164,13 +159,7 @@ export class Http1Downstream extends Timed implements WireOwner, TakeoverStream,
     this.#headSent = false
     this.#served++
     this.deadlineMs = 0
-    const { connection, minor } = this.#request
-    const { maxRequestsPerConnection } = listener.config
-    this.#keepAlive =
-      (connection & CONNECTION_CLOSE) === 0 &&
-      (minor === 1 || (connection & CONNECTION_KEEP_ALIVE) !== 0) &&
-      (maxRequestsPerConnection === 0 || this.#served < maxRequestsPerConnection) &&
-      !this.#isEnded
+    this.#keepAlive = keepsAlive(this.#request, this.#served, listener.config.maxRequestsPerConnection) && !this.#isEnded
     if (x.hasRequestBody) this.#startBody(x)
     else {
       this.#requestDone = true
@@ -178,19 +167,23 @@ export class Http1Downstream extends Timed implements WireOwner, TakeoverStream,
       x.requestComplete = true
     }
     this.#server.events.onRequest(x)
-    return at + length - had
+    return at + length
   }
 
   /** HTTP/2 with prior knowledge (RFC 9113 section 3.3): it goes on there. Also true while that cannot be told yet. */
   #isHttp2(bytes: WireBuffer, at: number, end: number): boolean {
-    const matched = matchPrefaceInParts(this.#partialHead, bytes, at, end)
+    const before = this.#headReader.partial
+    const matched = matchPrefaceInParts(before, bytes, at, end)
     this.#mayBeHttp2 = matched >= 0 && matched < PREFACE_BYTES
     if (matched < 0) return false
-    this.#partialHead = joinPartialHead(this.#partialHead, bytes, at, end)
+    // What most connections begin with needs no copy: it is used, or copied, before this returns.
+    const isWhole = !this.#mayBeHttp2 && before === null
+    const first = isWhole ? (bytes.subarray(at, end) as WireBuffer) : this.#headReader.keep(bytes, at, end)
     if (this.#mayBeHttp2) return true
     this.#isClosed = true
     this.#server.wheel.remove(this)
-    this.#server.onHttp2(this, this.#wire, this.#partialHead)
+    this.#server.onHttp2(this, this.#wire, first)
+    this.#headReader.clear()
     return true
   }
 
@@ -280,7 +273,8 @@ export class Http1Downstream extends Timed implements WireOwner, TakeoverStream,
   // ---- writing ----
 
   sendInformational(head: ResponseHead): void {
-    if (this.#isClosed || this.#request.minor === 0 || this.#headSent) return
+    // A client that does not read has no use for them, and they have no other end than that.
+    if (this.#isClosed || this.#request.minor === 0 || this.#headSent || this.#wire.pendingBytes > GATHER_BYTES) return
     this.#wire.writeText(encodeInformational(head))
   }
 
@@ -406,24 +400,32 @@ export class Http1Downstream extends Timed implements WireOwner, TakeoverStream,
     this.#isClosed = true
     this.#server.wheel.remove(this)
     this.#wire.owner = owner
-    return { wire: this.#wire, ahead: this.#ahead, hasEnded: this.#isEnded }
+    const ahead = this.#ahead?.give() ?? null
+    this.#ahead = null
+    return { wire: this.#wire, ahead, hasEnded: this.#isEnded }
   }
 
   #readAhead(): void {
-    const ahead = this.#ahead as WireBuffer
+    const ahead = this.#ahead as Ahead
     this.#ahead = null
-    if (this.#consume(ahead, 0, ahead.length) && !this.#isClosed) {
-      this.#wire.resume()
-      if (this.#isEnded && this.#exchange === null) this.#linger()
-    }
+    const proceed = this.#consume(ahead.bytes, ahead.start, ahead.end, ahead)
+    if (this.#ahead !== ahead) ahead.release()
+    if (!proceed || this.#isClosed) return
+    this.#wire.resume()
+    if (this.#isEnded && this.#exchange === null) this.#linger()
+  }
+
+  #forgetRead(): void {
+    this.#headReader.clear()
+    this.#ahead?.release()
+    this.#ahead = null
   }
 
   /** The orderly end: what is written goes out, and the client hears it. */
   #linger(): void {
     if (this.#isLingering) return
     this.#isLingering = true
-    this.#partialHead = null
-    this.#ahead = null
+    this.#forgetRead()
     const { wheel, now, listener } = this.#server
     wheel.remove(this)
     new Linger(this.#wire, { wheel, now, sendMs: listener.config.timeouts.sendMs, onClose: () => this.onClose() })
@@ -447,6 +449,7 @@ export class Http1Downstream extends Timed implements WireOwner, TakeoverStream,
 
   onClose(): void {
     this.#isClosed = true
+    this.#forgetRead()
     this.#server.wheel.remove(this)
     this.#server.onGone(this)
     if (this.#exchange !== null) this.#server.events.onClosed(this.#exchange)
@@ -462,7 +465,7 @@ export class Http1Downstream extends Timed implements WireOwner, TakeoverStream,
       else this.#arm(this.#server.now(), this.#server.listener.config.timeouts.sendMs)
     } else if (exchange !== null) {
       if (!this.#requestDone) this.#server.events.onRequestError(exchange, 'request_timeout', 'the request body did not come in time')
-    } else if (this.#partialHead !== null) {
+    } else if (this.#headReader.partial !== null) {
       this.#refuse('request_timeout', 'the request head did not come in time')
     } else {
       this.#linger()
@@ -471,7 +474,7 @@ export class Http1Downstream extends Timed implements WireOwner, TakeoverStream,
 
   /** What came is no request, or did not come in time: the answer says so, and is the last one here. */
   #refuse(code: ErrorCode, detail: string): void {
-    this.#partialHead = null
+    this.#headReader.clear()
     const x = new Exchange(this, this.#server.listener, this.#request, this, this.#server.now())
     this.#exchange = x
     this.#headSent = false
@@ -493,6 +496,3 @@ export class Http1Downstream extends Timed implements WireOwner, TakeoverStream,
     this.#wire.destroy()
   }
 }
-
-/** An idle client may have a request on its way to us when draining starts; it gets this long to arrive. */
-const DRAIN_IDLE_MS = 500

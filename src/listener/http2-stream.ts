@@ -1,4 +1,5 @@
 import { Timed, type TimerWheel } from '../base/timers.ts'
+import { resetOfGrpcStatus } from '../codec/grpc/reset.ts'
 import { type RequestHead, ResponseHead } from '../codec/http1/head.ts'
 import { CANCEL, INTERNAL_ERROR } from '../codec/http2/frame.ts'
 import type { HpackEncoder } from '../codec/http2/hpack-encoder.ts'
@@ -113,14 +114,19 @@ export class Http2RequestStream extends Http2Stream implements DownstreamStream 
   // ---- the response ----
 
   sendInformational(head: ResponseHead): void {
+    // A client that does not read has no use for them, and they have no other end than that.
+    if (!this.#host.session.isBlocked) this.#sendInterim(head)
+  }
+
+  sendContinue(): void {
+    this.#sendInterim(CONTINUE)
+  }
+
+  #sendInterim(head: ResponseHead): void {
     if (this.isLocalClosed || this.#headSent) return
     const { session, encoder } = this.#host
     encodeResponseBlock(encoder, head, session.beginHeaders(this))
     session.endHeaders(this, false)
-  }
-
-  sendContinue(): void {
-    this.sendInformational(CONTINUE)
   }
 
   sendHead(x: Exchange): void {
@@ -160,7 +166,8 @@ export class Http2RequestStream extends Http2Stream implements DownstreamStream 
   flush(): void {}
 
   abort(): void {
-    this.#host.session.reset(this, INTERNAL_ERROR)
+    const call = this.exchange?.grpc ?? null
+    this.#host.session.reset(this, call === null ? INTERNAL_ERROR : resetOfGrpcStatus(call.status))
   }
 
   #block(): void {

@@ -22,7 +22,7 @@ import { type Http2Attack, Http2Session, type Http2SessionOwner } from '../codec
 import { releaseWriter } from '../codec/http2/writer-pool.ts'
 import type { Http2ListenerConfig } from '../config/types.ts'
 import type { DownstreamEvents } from '../exchange/contracts.ts'
-import { type ClientContext, Exchange, ForwardingLines } from '../exchange/exchange.ts'
+import { type ClientContext, Exchange, ForwardingLines, type SecureClient } from '../exchange/exchange.ts'
 import type { Http2Metrics } from '../observe/http2-metrics.ts'
 import type { ListenerRuntime } from '../proxy/runtime.ts'
 import { DrainLimit } from './drain-limit.ts'
@@ -65,7 +65,7 @@ export class Http2Downstream
   implements TurnReader, WireOwner, ClientContext, StreamHost, TurnTask, Http2SessionOwner<Http2RequestStream>
 {
   readonly remoteAddress: string
-  readonly clientSubject: string
+  readonly secure: SecureClient | null
   readonly forwarding = new ForwardingLines()
   readonly session: Http2Session<Http2RequestStream>
   readonly encoder = new HpackEncoder()
@@ -100,14 +100,14 @@ export class Http2Downstream
   #isLingering = false
   #isClosed = false
 
-  private constructor(server: Http2Server, config: Http2ListenerConfig, remoteAddress: string, clientSubject: string) {
+  private constructor(server: Http2Server, config: Http2ListenerConfig, remoteAddress: string, secure: SecureClient | null) {
     super()
     this.#server = server
     this.events = server.events
     this.wheel = server.wheel
     this.now = server.now
     this.remoteAddress = remoteAddress
-    this.clientSubject = clientSubject
+    this.secure = secure
     this.#metrics = server.listener.metrics.http2
     this.#nowMs = server.now()
     const { headBytes, headers } = server.listener.config.limits
@@ -129,9 +129,9 @@ export class Http2Downstream
     config: Http2ListenerConfig,
     socket: net.Socket,
     remoteAddress: string,
-    clientSubject: string,
+    secure: SecureClient | null,
   ): Http2Downstream | null {
-    const connection = new Http2Downstream(server, config, remoteAddress, clientSubject)
+    const connection = new Http2Downstream(server, config, remoteAddress, secure)
     const wire = Wire.accept(socket, connection)
     if (wire === null) return null
     connection.#wire = wire
@@ -142,7 +142,7 @@ export class Http2Downstream
 
   /** Goes on with a wire whose client turned out to speak HTTP/2. What it has sent so far is then given to `onData`. */
   static takeOver(server: Http2Server, config: Http2ListenerConfig, wire: Wire, client: ClientContext): Http2Downstream {
-    const connection = new Http2Downstream(server, config, client.remoteAddress, client.clientSubject)
+    const connection = new Http2Downstream(server, config, client.remoteAddress, client.secure)
     connection.#wire = wire
     wire.owner = connection
     connection.#begin()
@@ -157,12 +157,12 @@ export class Http2Downstream
   // ---- reading ----
 
   onData(bytes: WireBuffer, length: number): boolean {
-    this.#nowMs = this.now()
     return this.#turns.onData(bytes, length)
   }
 
-  receive(bytes: WireBuffer, start: number, end: number): void {
-    this.session.receive(bytes, start, end, this.#nowMs)
+  receive(bytes: WireBuffer, start: number, end: number, budget: number): number {
+    this.#nowMs = this.now()
+    return this.session.receive(bytes, start, end, this.#nowMs, budget)
   }
 
   onReceived(): boolean {
@@ -206,7 +206,6 @@ export class Http2Downstream
   }
 
   onHeaders(stream: Http2RequestStream, bytes: WireBuffer, start: number, end: number, endStream: boolean): void {
-    this.#turns.heads++
     const { listener } = this.#server
     const head = freeHeads.pop() ?? new RequestHead()
     const result = readRequestBlock(this.#decoder, bytes, start, end, head, listener.config.limits)
@@ -372,7 +371,7 @@ export class Http2Downstream
     this.#setTimer()
     if (!this.#isReadPaused) return
     this.#isReadPaused = false
-    if (!this.#turns.isWaiting) this.#wire.resume()
+    this.#turns.resume()
   }
 
   /** The pieces that waited are on their way. */
@@ -466,6 +465,7 @@ export class Http2Downstream
 
   onClose(): void {
     this.#isClosed = true
+    this.#turns.release()
     this.wheel.remove(this)
     if (this.#drainTimer !== null) this.wheel.remove(this.#drainTimer)
     this.#metrics.addStreams(-this.#countedStreams)

@@ -55,7 +55,7 @@ export class Linger extends Timed implements WireOwner {
 
   onData(_bytes: Buffer, length: number): boolean {
     this.#received += length
-    if (this.#received > LINGER_BYTES) this.#wire.destroy()
+    if (this.#received > LINGER_BYTES) this.#cut()
     return true
   }
 
@@ -73,6 +73,12 @@ export class Linger extends Timed implements WireOwner {
     this.#unsent = this.#wire.unsentBytes
     // What was written moves, if slowly.
     if (this.#unsent !== 0 && this.#unsent < before) this.#arm(this.#options.sendMs)
+    else this.#cut()
+  }
+
+  /** With a part of the response unsent, an orderly end would make a client believe that it has a body that runs until the close. */
+  #cut(): void {
+    if (this.#wire.pendingBytes > 0) this.#wire.reset()
     else this.#wire.destroy()
   }
 }

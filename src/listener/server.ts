@@ -4,12 +4,13 @@ import type { TimerWheel } from '../base/timers.ts'
 import type { SecureSocket, Wire, WireBuffer } from '../base/wire.ts'
 import type { Http2ListenerConfig } from '../config/types.ts'
 import type { DownstreamEvents } from '../exchange/contracts.ts'
+import type { SecureClient } from '../exchange/exchange.ts'
 import type { Log } from '../observe/log.ts'
 import type { HandshakeResult } from '../observe/tls-metrics.ts'
 import type { ListenerRuntime } from '../proxy/runtime.ts'
 import { Acceptor, clientAddress } from './acceptor.ts'
 import type { BoundListener } from './bound-listener.ts'
-import { DrainLimit } from './drain-limit.ts'
+import { ConnectionBook, type OpenConnection } from './connection-book.ts'
 import { Http1Downstream } from './http1.ts'
 import type { Http1Server } from './http1-server.ts'
 import { Http2Downstream } from './http2.ts'
@@ -46,13 +47,6 @@ const HTTP2_DEFAULTS: Http2ListenerConfig = { maxConcurrentStreams: 100, streamW
 
 /** Every worker has closed its socket after this time. */
 const OTHER_WORKERS_MS = 50
-/** An open connection, whatever it speaks, or the TLS handshake before it. */
-export interface OpenConnection {
-  readonly remoteAddress: string
-  /** The server is shutting down. */
-  drain(): void
-  destroy(): void
-}
 
 /** One bound address and its connections, in one worker. */
 export class HttpListener implements Http1Server, HandshakeOwner, BoundListener {
@@ -61,20 +55,20 @@ export class HttpListener implements Http1Server, HandshakeOwner, BoundListener 
   readonly events: DownstreamEvents
   readonly wheel: TimerWheel
   readonly now: () => number
-  isDraining = false
+  readonly #life = { isDraining: false }
   readonly #options: HttpListenerOptions
   readonly #acceptor: Acceptor
-  readonly #connections = new Set<OpenConnection>()
-  readonly #byAddress = new Map<string, number>()
+  readonly #book: ConnectionBook<OpenConnection>
   readonly #headers: ProxyHeaders
-  #onEmpty: (() => void) | null = null
 
   constructor(options: HttpListenerOptions) {
     this.#options = options
     this.listener = options.runtime
+    this.listener.life = this.#life
     this.events = options.events
     this.wheel = options.wheel
     this.now = options.now
+    this.#book = new ConnectionBook({ ...options, metrics: options.runtime.metrics })
     this.#acceptor = new Acceptor(options.now, (socket) => this.#onConnection(socket))
     this.#headers = new ProxyHeaders({
       ...options,
@@ -83,19 +77,22 @@ export class HttpListener implements Http1Server, HandshakeOwner, BoundListener 
     })
   }
 
+  get isDraining(): boolean {
+    return this.#life.isDraining
+  }
+
   get runtime(): ListenerRuntime {
     return this.listener
   }
 
   get connectionCount(): number {
-    return this.#connections.size
+    return this.#book.size
   }
 
   /** Goes on with the settings of a new snapshot, possibly under another name. */
   use(runtime: ListenerRuntime): void {
-    const open = this.#connections.size
-    this.listener.metrics.connectionsOpen.add(-open)
-    runtime.metrics.connectionsOpen.add(open)
+    this.#book.use(runtime.metrics)
+    runtime.life = this.#life
     this.listener = runtime
   }
 
@@ -111,57 +108,52 @@ export class HttpListener implements Http1Server, HandshakeOwner, BoundListener 
 
   #admit(socket: net.Socket, address: string): void {
     const { config, metrics, trusted, tls } = this.listener
-    const { connections, row, worker, workers } = this.#options
+    const book = this.#book
     // A trusted proxy stands for many clients.
-    const isLimited = config.maxConnectionsPerClient > 0 && !(trusted?.has(address) ?? false)
-    const isTooMany = isLimited && (this.#byAddress.get(address) ?? 0) >= Math.ceil(config.maxConnectionsPerClient / workers)
-    if (isTooMany || connections.total(row) >= config.maxConnections) {
+    const isTooMany = book.isFullFor(address, config.maxConnectionsPerClient) && !(trusted?.has(address) ?? false)
+    if (isTooMany || book.isFull(config.maxConnections)) {
       metrics.connectionsRefused.add(1)
       if (tls === null) socket.end(REFUSAL)
       socket.on('error', () => undefined)
       socket.destroySoon()
       return
     }
-    const connection = tls === null ? this.#serve(socket, address, '', '') : TlsHandshake.start(this, tls, socket, address)
+    const connection = tls === null ? this.#serve(socket, address, '', null) : TlsHandshake.start(this, tls, socket, address)
     if (connection === null) {
       socket.destroy()
       return
     }
-    metrics.connectionsAccepted.add(1)
-    metrics.connectionsOpen.add(1)
-    connections.add(row, worker, 1)
-    this.#connections.add(connection)
-    this.#byAddress.set(connection.remoteAddress, (this.#byAddress.get(connection.remoteAddress) ?? 0) + 1)
+    book.add(connection)
     if (this.isDraining) connection.drain()
   }
 
   /** Where the protocol is chosen: '' is what the client said with ALPN when it said nothing, or spoke no TLS. */
-  #serve(socket: net.Socket, address: string, protocol: string, clientSubject: string): OpenConnection | null {
+  #serve(socket: net.Socket, address: string, protocol: string, secure: SecureClient | null): OpenConnection | null {
     const { http2 } = this.listener.config
-    if (protocol === 'h2') return Http2Downstream.accept(this, http2 ?? HTTP2_DEFAULTS, socket, address, clientSubject)
+    if (protocol === 'h2') return Http2Downstream.accept(this, http2 ?? HTTP2_DEFAULTS, socket, address, secure)
     const connection = Http1Downstream.accept(this, socket, address)
-    if (connection !== null) connection.clientSubject = clientSubject
+    if (connection !== null) connection.secure = secure
     return connection
   }
 
   onHttp2(connection: Http1Downstream, wire: Wire, first: WireBuffer): void {
     const { http2: config } = this.listener.config
-    this.#connections.delete(connection)
     // A reload may have switched it off in between.
     const http2 = Http2Downstream.takeOver(this, config ?? HTTP2_DEFAULTS, wire, connection)
-    this.#connections.add(http2)
+    this.#book.replace(connection, http2)
     if (this.isDraining) http2.drain()
     http2.onData(first, first.length)
   }
 
   onSecure(handshake: TlsHandshake, socket: SecureSocket, protocol: string): void {
-    const connection = this.#serve(socket, handshake.remoteAddress, protocol, handshake.clientSubject)
+    // A trusted proxy may have asked for a name of its own, and stands for many clients.
+    const isTrusted = this.listener.trusted?.has(handshake.remoteAddress) ?? false
+    const connection = this.#serve(socket, handshake.remoteAddress, protocol, handshake.client(isTrusted))
     if (connection === null) {
       this.onGone(handshake)
       return
     }
-    this.#connections.delete(handshake)
-    this.#connections.add(connection)
+    this.#book.replace(handshake, connection)
     if (this.isDraining) connection.drain()
   }
 
@@ -176,41 +168,18 @@ export class HttpListener implements Http1Server, HandshakeOwner, BoundListener 
   }
 
   onGone(connection: OpenConnection): void {
-    if (!this.#connections.delete(connection)) return
-    const { connections, row, worker } = this.#options
-    this.listener.metrics.connectionsOpen.add(-1)
-    connections.add(row, worker, -1)
-    const count = (this.#byAddress.get(connection.remoteAddress) ?? 1) - 1
-    if (count === 0) this.#byAddress.delete(connection.remoteAddress)
-    else this.#byAddress.set(connection.remoteAddress, count)
-    if (this.#connections.size === 0) this.#onEmpty?.()
+    this.#book.remove(connection)
   }
 
   stopListening(): Promise<void> {
     return this.#acceptor.stopListening()
   }
 
-  /** Resolves when no connection is left, or at this time. */
-  #untilEmpty(timeMs: number): Promise<void> {
-    return new Promise((resolve) => {
-      if (this.#connections.size === 0) {
-        resolve()
-        return
-      }
-      const limit = new DrainLimit(resolve)
-      this.wheel.arm(limit, timeMs)
-      this.#onEmpty = () => {
-        this.wheel.remove(limit)
-        resolve()
-      }
-    })
-  }
-
   /** The end of a listener that nobody knows of: at once, with what it has. */
   close(): void {
     this.#acceptor.close()
     this.#headers.close()
-    for (const connection of this.#connections) connection.destroy()
+    this.#book.destroyAll()
   }
 
   /**
@@ -221,11 +190,11 @@ export class HttpListener implements Http1Server, HandshakeOwner, BoundListener 
     const untilMs = this.now() + timeoutMs
     await this.stopListening()
     // A client that heeds `Connection: close` comes back at once: no worker may be about to close its socket then.
-    await this.#untilEmpty(Math.min(untilMs, this.now() + OTHER_WORKERS_MS))
-    this.isDraining = true
+    await this.#book.untilEmpty(Math.min(untilMs, this.now() + OTHER_WORKERS_MS))
+    this.#life.isDraining = true
     this.#headers.close()
-    for (const connection of this.#connections) connection.drain()
-    await this.#untilEmpty(untilMs)
-    for (const connection of this.#connections) connection.destroy()
+    this.#book.drainAll()
+    await this.#book.untilEmpty(untilMs)
+    this.#book.destroyAll()
   }
 }

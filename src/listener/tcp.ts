@@ -1,4 +1,5 @@
 import type net from 'node:net'
+import type { ErrorCode } from '../base/error.ts'
 import type { SharedCounts } from '../base/shared-counts.ts'
 import type { TimerWheel } from '../base/timers.ts'
 import type { SecureSocket } from '../base/wire.ts'
@@ -9,7 +10,7 @@ import { TcpConnection, type TcpServer } from '../proxy/tcp.ts'
 import type { TcpContext, TcpRuntime } from '../proxy/tcp-runtime.ts'
 import { Acceptor, clientAddress } from './acceptor.ts'
 import type { BoundListener } from './bound-listener.ts'
-import { DrainLimit } from './drain-limit.ts'
+import { ConnectionBook } from './connection-book.ts'
 import { ProxyHeaders } from './proxy-header.ts'
 import { type HandshakeOwner, TlsHandshake } from './tls-handshake.ts'
 
@@ -35,11 +36,9 @@ export class TcpListener implements BoundListener, TcpServer, HandshakeOwner {
   readonly now: () => number
   readonly #options: TcpListenerOptions
   readonly #acceptor: Acceptor
-  readonly #connections = new Set<TcpConnection | TlsHandshake>()
+  readonly #book: ConnectionBook<TcpConnection | TlsHandshake>
   readonly #headerOf = new WeakMap<TlsHandshake, ProxyHeader>()
-  readonly #byClient = new Map<string, number>()
   readonly #headers: ProxyHeaders
-  #onEmpty: (() => void) | null = null
 
   constructor(options: TcpListenerOptions) {
     this.#options = options
@@ -47,6 +46,7 @@ export class TcpListener implements BoundListener, TcpServer, HandshakeOwner {
     this.context = options.tcp
     this.wheel = options.wheel
     this.now = options.now
+    this.#book = new ConnectionBook({ ...options, metrics: options.runtime.metrics })
     this.#acceptor = new Acceptor(options.now, (socket) => this.#onConnection(socket))
     this.#headers = new ProxyHeaders({
       ...options,
@@ -60,9 +60,7 @@ export class TcpListener implements BoundListener, TcpServer, HandshakeOwner {
   }
 
   use(runtime: TcpRuntime): void {
-    const open = this.#connections.size
-    this.runtime.metrics.connectionsOpen.add(-open)
-    runtime.metrics.connectionsOpen.add(open)
+    this.#book.use(runtime.metrics)
     this.runtime = runtime
   }
 
@@ -74,26 +72,35 @@ export class TcpListener implements BoundListener, TcpServer, HandshakeOwner {
 
   #open(socket: net.Socket, header: ProxyHeader | null): void {
     const { config, metrics } = this.runtime
-    const { connections, row, worker } = this.#options
+    const book = this.#book
     const clientIp = header?.source?.address ?? clientAddress(socket)
-    const connection = connections.total(row) < config.maxConnections ? this.#begin(socket, clientIp, header) : null
+    let refusal = this.#refusalOf(clientIp)
+    const isTooMany = refusal === null && book.isFullFor(clientIp, config.maxConnectionsPerClient)
+    if (isTooMany) refusal = 'overloaded'
+    const connection = book.isFull(config.maxConnections) ? null : this.#begin(socket, clientIp, header, refusal)
+    if (isTooMany || connection === null) metrics.connectionsRefused.add(1)
     if (connection === null) {
-      metrics.connectionsRefused.add(1)
       // With an RST: a client that gets a FIN at once would take it for an answer.
       socket.on('error', () => undefined)
       socket.resetAndDestroy()
       return
     }
-    metrics.connectionsAccepted.add(1)
-    metrics.connectionsOpen.add(1)
-    connections.add(row, worker, 1)
-    this.#connections.add(connection)
-    if (connection instanceof TcpConnection) connection.start()
+    book.add(connection)
+    if (connection instanceof TlsHandshake) return
+    if (refusal === null) connection.start()
+    else connection.cut(refusal)
   }
 
-  #begin(socket: net.Socket, clientIp: string, header: ProxyHeader | null): TcpConnection | TlsHandshake | null {
+  /** What speaks against this client, whatever it has open. */
+  #refusalOf(clientIp: string): ErrorCode | null {
+    const { allow, deny } = this.runtime
+    return (deny?.has(clientIp) ?? false) || !(allow?.has(clientIp) ?? true) ? 'address_denied' : null
+  }
+
+  /** Who is refused is not worth a handshake. */
+  #begin(socket: net.Socket, clientIp: string, header: ProxyHeader | null, refusal: ErrorCode | null): TcpConnection | TlsHandshake | null {
     const { tls } = this.runtime
-    if (tls === null) return TcpConnection.accept(this, socket, clientIp, header)
+    if (tls === null || refusal !== null) return TcpConnection.accept(this, socket, clientIp, header)
     const handshake = TlsHandshake.start(this, tls, socket, clientIp)
     if (handshake !== null && header !== null) this.#headerOf.set(handshake, header)
     return handshake
@@ -101,14 +108,16 @@ export class TcpListener implements BoundListener, TcpServer, HandshakeOwner {
 
   onSecure(handshake: TlsHandshake, socket: SecureSocket): void {
     const connection = TcpConnection.accept(this, socket, handshake.remoteAddress, this.#headerOf.get(handshake) ?? null)
-    if (connection === null) return this.onGone(handshake, null)
-    this.#connections.delete(handshake)
-    this.#connections.add(connection)
-    connection.start()
+    if (connection === null) return this.onGone(handshake)
+    this.#book.replace(handshake, connection)
+    // A reload may have changed who is welcome.
+    const refusal = this.#refusalOf(handshake.remoteAddress)
+    if (refusal === null) connection.start()
+    else connection.cut(refusal)
   }
 
   onHandshakeFailed(handshake: TlsHandshake, result: HandshakeResult, reason: string): void {
-    this.onGone(handshake, null)
+    this.onGone(handshake)
     const { remoteAddress: client } = handshake
     this.#options.log.debug('a TLS handshake failed', { listener: this.runtime.name, client, result, reason })
   }
@@ -119,28 +128,8 @@ export class TcpListener implements BoundListener, TcpServer, HandshakeOwner {
     this.context.errors.add('proxy_header_invalid')
   }
 
-  admit(clientIp: string): boolean {
-    const { maxConnectionsPerClient } = this.runtime.config
-    const count = this.#byClient.get(clientIp) ?? 0
-    if (maxConnectionsPerClient > 0 && count >= Math.ceil(maxConnectionsPerClient / this.#options.workers)) {
-      this.runtime.metrics.connectionsRefused.add(1)
-      return false
-    }
-    this.#byClient.set(clientIp, count + 1)
-    return true
-  }
-
-  onGone(connection: TcpConnection | TlsHandshake, admitted: string | null): void {
-    if (!this.#connections.delete(connection)) return
-    const { connections, row, worker } = this.#options
-    this.runtime.metrics.connectionsOpen.add(-1)
-    connections.add(row, worker, -1)
-    if (admitted !== null) {
-      const count = (this.#byClient.get(admitted) ?? 1) - 1
-      if (count === 0) this.#byClient.delete(admitted)
-      else this.#byClient.set(admitted, count)
-    }
-    if (this.#connections.size === 0) this.#onEmpty?.()
+  onGone(connection: TcpConnection | TlsHandshake): void {
+    this.#book.remove(connection)
   }
 
   stopListening(): Promise<void> {
@@ -150,37 +139,14 @@ export class TcpListener implements BoundListener, TcpServer, HandshakeOwner {
   close(): void {
     this.#acceptor.close()
     this.#headers.close()
-    this.#cutAll()
+    this.#book.destroyAll()
   }
 
   async drain(timeoutMs: number): Promise<void> {
     const untilMs = this.#options.now() + timeoutMs
     await this.stopListening()
     this.#headers.close()
-    await this.#untilEmpty(untilMs)
-    this.#cutAll()
-  }
-
-  #cutAll(): void {
-    for (const connection of this.#connections) {
-      if (connection instanceof TcpConnection) connection.cut('overloaded')
-      else connection.destroy()
-    }
-  }
-
-  /** Resolves when no connection is left, or at this time. */
-  #untilEmpty(timeMs: number): Promise<void> {
-    return new Promise((resolve) => {
-      if (this.#connections.size === 0) {
-        resolve()
-        return
-      }
-      const limit = new DrainLimit(resolve)
-      this.#options.wheel.arm(limit, timeMs)
-      this.#onEmpty = () => {
-        this.#options.wheel.remove(limit)
-        resolve()
-      }
-    })
+    await this.#book.untilEmpty(untilMs)
+    this.#book.destroyAll()
   }
 }

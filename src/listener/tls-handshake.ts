@@ -3,6 +3,7 @@ import { formatSubject } from '../base/subject.ts'
 import { Timed, type TimerWheel } from '../base/timers.ts'
 import { acceptSecure, finishSecure } from '../base/tls-wire.ts'
 import type { SecureSocket } from '../base/wire.ts'
+import type { SecureClient } from '../exchange/exchange.ts'
 import type { HandshakeResult } from '../observe/tls-metrics.ts'
 import type { ListenerTls } from '../proxy/listener-tls.ts'
 
@@ -20,7 +21,9 @@ export interface HandshakeOwner {
 export class TlsHandshake extends Timed {
   readonly remoteAddress: string
   /** The verified subject of the client's certificate; '' when it has shown none. */
-  clientSubject = ''
+  #subject = ''
+  /** The name that it asked for (SNI), in lower case; '' when it asked for none. */
+  #serverName = ''
   readonly #tls: ListenerTls
   readonly #owner: HandshakeOwner
   readonly #socket: SecureSocket
@@ -56,20 +59,29 @@ export class TlsHandshake extends Timed {
     if (clientAuth !== null) {
       const shown = socket.getPeerX509Certificate()
       // In `optional` no certificate is well; a wrong one is not, whatever the mode.
-      if (!verified && (clientAuth.mode === 'require' || shown !== undefined)) {
-        this.#result = 'refused'
-        this.#error = new Error(`the certificate of the client is not believed: ${problem}`)
-        socket.destroy()
-        return
-      }
-      if (verified && shown !== undefined) this.clientSubject = formatSubject(shown.subject)
+      if (!verified && (clientAuth.mode === 'require' || shown !== undefined)) return this.#refuse(problem ?? '')
+      // A session carries the certificate it began with, and OpenSSL does not look at that again.
+      if (shown !== undefined && this.#tls.hasExpired(shown)) return this.#refuse('CERT_HAS_EXPIRED')
+      if (verified && shown !== undefined) this.#subject = formatSubject(shown.subject)
     }
+    if (typeof socket.servername === 'string') this.#serverName = socket.servername.toLowerCase()
     this.#isOver = true
     this.#owner.wheel.remove(this)
     metrics.count('ok', socket.getProtocol() ?? '-', socket.isSessionReused())
     this.#owner.onSecure(this, socket, typeof socket.alpnProtocol === 'string' ? socket.alpnProtocol : '')
     // A connection may live long: nothing of its beginning stays with it.
     socket.off('error', this.#onError).off('end', this.#onEnd).off('close', this.#onClose)
+  }
+
+  #refuse(problem: string): void {
+    this.#result = 'refused'
+    this.#error = new Error(`the certificate of the client is not believed: ${problem}`)
+    this.#socket.destroy()
+  }
+
+  /** What requests on the connection need to know; once the handshake is done. */
+  client(isTrustedProxy: boolean): SecureClient | null {
+    return this.#tls.describeClient(this.#subject, isTrustedProxy ? '' : this.#serverName)
   }
 
   readonly #onError = (error: Error): void => {

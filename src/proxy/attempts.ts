@@ -4,17 +4,20 @@ import { isGrpcFailure } from '../codec/grpc/status.ts'
 import { HEADER_X_SLUICE_ATTEMPT } from '../codec/header-id.ts'
 import type { ResponseHead } from '../codec/http1/head.ts'
 import { Attempt, type Exchange } from '../exchange/exchange.ts'
+import type { Hedge } from '../retry/hedge.ts'
 import { isIdempotent, type RetryDecision } from '../retry/policy.ts'
 import type { Endpoint } from '../service/endpoint.ts'
 import { Admission } from './admission.ts'
+import { keepsBodyOfCall } from './fallback.ts'
 import type { Finisher } from './finish.ts'
+import { NEEDS_TRAILERS, takesGrpcStatus } from './grpc.ts'
 import { takeHeldHead } from './grpc-hold.ts'
 import { announceGrpc } from './grpc-time.ts'
 import { Hedging } from './hedging.ts'
 import { ATTEMPT_HEADER, isCallersRetry, isRepeatable, Retries, RetryWait } from './retry.ts'
 import type { CompiledRoute, ProxyContext, ServiceRuntime } from './runtime.ts'
 
-/** Of a request that is hedged and never retried, so much body is kept for the second attempt. */
+/** Of a request that is hedged and never retried, so much body is kept for the second attempt; of a call also for another service. */
 const HEDGED_BODY_BYTES = 64 * 1024
 
 /** Where an exchange that gets no further attempt goes: to an error answer. */
@@ -43,12 +46,14 @@ export class Attempts {
 
   /** The first attempt, as soon as there is room for the exchange. */
   begin(x: Exchange, runtime: ServiceRuntime): void {
+    if (x.grpc !== null && !takesGrpcStatus(x)) return this.#fail(x, 'bad_request', NEEDS_TRAILERS)
     if (runtime.limit === null && (x.route as CompiledRoute).limit === null && x.places === null) this.#start(x, runtime)
     else this.#admission.enter(x, runtime)
   }
 
   #start(x: Exchange, runtime: ServiceRuntime): void {
     if (runtime.retry !== null) this.#retries.begin(x, runtime.retry)
+    if (x.grpc !== null && x.replayLimit === 0 && keepsBodyOfCall(x)) x.replayLimit = HEDGED_BODY_BYTES
     // Behind the filters: what they made of the request is what it is balanced by.
     runtime.service.keys?.read(x)
     const { hedge } = runtime
@@ -64,21 +69,37 @@ export class Attempts {
   #hedge(x: Exchange, runtime: ServiceRuntime): void {
     if (!this.hedging.isDue(x)) return
     const first = x.attempt as Attempt
-    const { breaker, breakers, hedge, metrics, service } = runtime
+    const { breaker, breakers, metrics, service } = runtime
+    const hedge = runtime.hedge as Hedge
     const nowMs = this.#context.clock.now()
+    // First, so that without a budget no endpoint is chosen for a trial that does not come.
+    if (!hedge.trySpend(nowMs)) return metrics.hedge('budget-exhausted')
     x.nowMs = nowMs
     x.tried = [first.endpoint]
-    const pick = service.picker.pick(x)
-    if (pick.kind === 'none' || pick.endpoint === first.endpoint) return metrics.hedge('no-endpoint')
-    if (hedge?.trySpend(nowMs) !== true) return metrics.hedge('budget-exhausted')
+    let token = breaker === null ? 0 : breaker.allow(nowMs)
+    if (breaker !== null && token === REJECTED) return this.#hedgeNowhere(hedge, runtime, nowMs)
+    const pick = breakers === null ? service.picker.pick(x) : breakers.pick(x, service.picker)
+    if (pick.kind === 'none') {
+      breaker?.record(token, 'neutral', 0, nowMs)
+      return this.#hedgeNowhere(hedge, runtime, nowMs)
+    }
     const asked = breaker ?? breakers?.of(pick.endpoint) ?? null
-    const token = asked === null ? 0 : asked.allow(nowMs)
-    if (token === REJECTED && asked !== null) return metrics.hedge('no-endpoint')
+    if (breakers !== null) token = breakers.token
+    if (pick.endpoint === first.endpoint || (breakers !== null && token === REJECTED)) {
+      asked?.record(token, 'neutral', 0, nowMs)
+      return this.#hedgeNowhere(hedge, runtime, nowMs)
+    }
     metrics.hedge('sent')
     const attempt = this.#begin(x, pick.endpoint, token, nowMs)
     x.backup = attempt
     this.#announce(x, runtime, attempt, nowMs, true)
     runtime.pool(pick.endpoint).acquire(attempt, false)
+  }
+
+  /** No endpoint is free for a backup: it costs nothing. */
+  #hedgeNowhere(hedge: Hedge, { metrics }: ServiceRuntime, nowMs: number): void {
+    hedge.refund(nowMs)
+    metrics.hedge('no-endpoint')
   }
 
   /** What came of the request body before there was a connection for it. */

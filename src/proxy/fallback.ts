@@ -1,6 +1,6 @@
 import type { ErrorCode } from '../base/error.ts'
 import type { FallbackCause, FallbackConfig } from '../config/types.ts'
-import type { Exchange } from '../exchange/exchange.ts'
+import type { Attempt, Exchange } from '../exchange/exchange.ts'
 import { type Answer, createRespondAnswer } from '../filter/answer.ts'
 import type { CompiledRoute, ServiceRuntime } from './runtime.ts'
 
@@ -28,6 +28,8 @@ export interface FallbackRuntime {
   readonly causes: ReadonlySet<FallbackCause>
   /** Bit per status, from 500 on: which statuses of the service are replaced. */
   readonly statuses: Uint8Array | null
+  /** Bit per gRPC code, the same for calls. */
+  readonly grpcStatuses: number
   readonly answer: Answer | null
   readonly service: ServiceRuntime | null
 }
@@ -41,7 +43,10 @@ export function createFallback(config: FallbackConfig, services: ReadonlyMap<str
   }
   const service = config.to === null ? null : services.get(config.to)
   if (service === undefined) throw new Error(`no service named "${config.to}"`)
-  return { causes: new Set(config.on), statuses, answer: config.respond === null ? null : createRespondAnswer(config.respond), service }
+  let grpcStatuses = 0
+  for (const code of config.grpcStatuses) grpcStatuses |= 1 << code
+  const answer = config.respond === null ? null : createRespondAnswer(config.respond)
+  return { causes: new Set(config.on), statuses, grpcStatuses, answer, service }
 }
 
 function fallbackOf(x: Exchange): FallbackRuntime | null {
@@ -79,10 +84,25 @@ export function fallbackForError(x: Exchange, code: ErrorCode): FallbackRuntime 
   return fallback
 }
 
-/** What to do instead of this answer of the service; null: nothing. */
-export function fallbackForStatus(x: Exchange, status: number): FallbackRuntime | null {
+/** What to do instead of what this attempt was answered with; null: nothing. */
+export function fallbackForStatus(x: Exchange, { status, grpcStatus }: Attempt): FallbackRuntime | null {
   const fallback = fallbackOf(x)
-  if (fallback === null || fallback.statuses === null || fallback.statuses[status] !== 1) return null
+  if (fallback === null) return null
+  const { statuses, grpcStatuses } = fallback
+  if ((statuses === null || statuses[status] !== 1) && (grpcStatus <= 0 || ((grpcStatuses >>> grpcStatus) & 1) === 0)) return null
   x.fallbackCause = 'status'
   return fallback
+}
+
+/** The end of a call may still bring a status that something else is answered for. */
+export function awaitsGrpcStatus(x: Exchange): boolean {
+  const fallback = fallbackOf(x)
+  if (fallback === null || fallback.grpcStatuses === 0) return false
+  return fallback.service === null || !x.hasRequestBody || x.replay !== null
+}
+
+/** The body of a call has to be kept, although nothing else asks for it: every call has one, and another service would need it. */
+export function keepsBodyOfCall(x: Exchange): boolean {
+  const fallback = fallbackOf(x)
+  return fallback !== null && fallback.grpcStatuses !== 0 && fallback.service !== null
 }

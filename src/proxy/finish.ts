@@ -41,7 +41,8 @@ export class Finisher {
     const durationMs = nowMs - attempt.startedMs
     const x = attempt.exchange
     const isError = attempt.status >= 500 || (attempt.grpcStatus > 0 && isGrpcError(attempt, nowMs))
-    attempt.endpoint.state.end(outcome, nowMs, latencyOf(attempt, outcome, durationMs), isError)
+    const isKnown = attempt.settled && outcome === 'success'
+    attempt.endpoint.state.end(isKnown ? 'neutral' : outcome, nowMs, latencyOf(attempt, outcome, durationMs), isError)
     x.upstreamMs = x.upstreamMs < 0 ? durationMs : x.upstreamMs + durationMs
     x.nowMs = nowMs
     const runtime = x.service as ServiceRuntime
@@ -49,14 +50,28 @@ export class Finisher {
       (runtime.breaker ?? runtime.breakers?.of(attempt.endpoint))?.record(
         attempt.breakerToken,
         breakerOutcome(outcome, attempt, isError),
-        durationMs,
+        // A call is slow when its answer is: how long a download or a stream then lasts is not the service's doing.
+        attempt.headMs >= 0 ? attempt.headMs : durationMs,
         nowMs,
       )
+    if (runtime.retry !== null && outcome !== 'neutral')
+      runtime.retry.budget.learn(outcome === 'success' && !isError, attempt.holdsBudget, nowMs)
     if (attempt.holdsBudget) {
       attempt.holdsBudget = false
       runtime.retry?.budget.release()
     }
     runtime.metrics.attempt(outcome, durationMs, code)
+  }
+
+  /** A connection stands that may last for hours: who waits for the result of a trial need not wait for its end. */
+  settle(attempt: Attempt): void {
+    attempt.settled = true
+    const nowMs = this.#context.clock.now()
+    attempt.endpoint.state.settle('success', nowMs, attempt.headMs)
+    if (attempt.breakerToken === 0) return
+    const { breaker, breakers } = attempt.exchange.service as ServiceRuntime
+    ;(breaker ?? breakers?.of(attempt.endpoint))?.record(attempt.breakerToken, 'success', nowMs - attempt.startedMs, nowMs)
+    attempt.breakerToken = 0
   }
 
   finish(x: Exchange): void {

@@ -5,6 +5,7 @@ import { HEAD_INCOMPLETE, type HeadLimits, ResponseHead, readResponseHead } from
 import { isWorthReading, joinPartialHead } from '../codec/http1/partial-head.ts'
 import type { Exchange } from '../exchange/exchange.ts'
 import { createConnectOptions } from '../upstream/connector.ts'
+import { refuseItself, viaLine } from './forward-loop.ts'
 import type { Destination } from './forward-policy.ts'
 import { resolveDestination } from './forward-route.ts'
 import type { ForwardRuntime } from './forward-runtime.ts'
@@ -82,12 +83,16 @@ export class ForwardConnect extends Timed implements WireOwner {
 
   #onConnected(wire: Wire): void {
     this.#isConnected = true
-    if (this.#runtime.config.parent === null) return this.#establish(wire, null)
+    const { parent, address: listening } = this.#runtime.config
+    if (parent === null) {
+      const refusal = refuseItself(this.x, listening.host, wire.socket)
+      return refusal === null ? this.#establish(wire, null) : this.#fail(refusal.code, refusal.detail)
+    }
     const { host, port } = this.#destination
     const authority = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
     const { parentAuthorization } = this.#runtime
     const authorization = parentAuthorization === null ? '' : `Proxy-Authorization: ${parentAuthorization}\r\n`
-    wire.writeText(`CONNECT ${authority} HTTP/1.1\r\nHost: ${authority}\r\n${authorization}\r\n`)
+    wire.writeText(`CONNECT ${authority} HTTP/1.1\r\nHost: ${authority}\r\n${viaLine(this.x)}${authorization}\r\n`)
     const { requestMs } = this.#runtime.config.service.timeouts
     const { wheel, clock } = this.#owner.context
     if (requestMs > 0) wheel.arm(this, clock.now() + requestMs)
@@ -109,6 +114,7 @@ export class ForwardConnect extends Timed implements WireOwner {
     }
     if (end < 0) this.#fail('upstream_protocol', 'the parent proxy answered with something that is not valid HTTP')
     else if (head.status >= 100 && head.status < 200) return this.#readOn(joined, end)
+    else if (head.status === 508) this.#fail('loop_detected', 'this request has been through the parent proxy before')
     else if (head.status >= 300 || head.status < 200) this.#fail('connect_failed', `the parent proxy answered ${head.status}`)
     else this.#establish(this.#wire as Wire, end < joined.length ? Buffer.from(joined.subarray(end)) : null)
     return false

@@ -6,6 +6,7 @@ import { splitAbsoluteForm } from '../exchange/target.ts'
 import { priorityLevel } from '../limit/priority.ts'
 import type { RouteTable } from '../route/table.ts'
 import type { MatchInput } from '../route/types.ts'
+import { refuseAgain } from './forward-loop.ts'
 import { type Destination, parseDestination } from './forward-policy.ts'
 import type { ForwardRuntime } from './forward-runtime.ts'
 import type { ForwardService } from './forward-service.ts'
@@ -106,7 +107,7 @@ export class ForwardRoute implements RouteTable<CompiledRoute>, Filter {
   match(input: MatchInput): { route: CompiledRoute; params: null } {
     // The handler matches exchanges and nothing else.
     const x = input as Exchange
-    this.#refusal = refuseClient(x, this.#runtime)
+    this.#refusal = refuseClient(x, this.#runtime) ?? refuseAgain(x)
     // Who was before us is the client's to say, and the destination's to believe.
     x.isTrusted = true
     return { route: this.route, params: null }

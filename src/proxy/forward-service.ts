@@ -40,6 +40,8 @@ class DestinationState implements EndpointState {
     return 0
   }
 
+  overtaken(): void {}
+
   begin(): void {
     this.inFlight++
   }

@@ -4,6 +4,7 @@ import { createLocalHead, type Exchange } from '../exchange/exchange.ts'
 import type { AccessEntry } from '../observe/access-log.ts'
 import { Finisher } from './finish.ts'
 import { type ConnectOwner, ForwardConnect } from './forward-connect.ts'
+import { refuseAgain } from './forward-loop.ts'
 import { parseDestination } from './forward-policy.ts'
 import { ForwardRoute, refuseBeforeParent, refuseClient } from './forward-route.ts'
 import type { ForwardRuntime } from './forward-runtime.ts'
@@ -110,7 +111,7 @@ export class ForwardProxy implements DownstreamEvents, ConnectOwner {
     x.route = this.#route.route
     x.authority = x.request.target
     const destination = parseDestination(x.request.target, null)
-    const refusal = refuseClient(x, runtime)
+    const refusal = refuseClient(x, runtime) ?? refuseAgain(x)
     if (refusal !== null) return this.handler.onBadRequest(x, refusal.code, refusal.detail)
     if (destination === null || x.hasRequestBody)
       return this.handler.onBadRequest(x, 'bad_request', 'CONNECT takes a host and a port, and no body')

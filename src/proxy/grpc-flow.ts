@@ -15,6 +15,8 @@ export interface GrpcHost {
   onFlush(attempt: Attempt): void
   /** The client gets `x.local`. */
   answer(x: Exchange): void
+  /** A fallback has taken over from this attempt, because of its status. */
+  isReplaced(x: Exchange, attempt: Attempt): boolean
   /** The response is complete. */
   end(x: Exchange, trailers: string): void
 }
@@ -55,7 +57,11 @@ export class GrpcFlow {
     const lines = readGrpcTrailers(attempt, trailers)
     const call = x.grpc as GrpcCall
     const { heldHead } = call
-    if (heldHead !== null && attempt.grpcStatus > 0 && this.#attempts.isStatusRepeated(x, attempt, heldHead, trailers)) return
+    if (heldHead !== null && attempt.grpcStatus > 0) {
+      if (this.#attempts.isStatusRepeated(x, attempt, heldHead, trailers)) return
+      takeHeldHead(x)
+      if (this.#host.isReplaced(x, attempt)) return
+    }
     this.#finisher.endAttempt(attempt, 'success', null)
     if (heldHead !== null) this.#release(attempt, heldHead)
     if (x.finished) return

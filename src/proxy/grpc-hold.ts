@@ -2,6 +2,7 @@ import { Timed } from '../base/timers.ts'
 import type { ResponseHead } from '../codec/http1/head.ts'
 import type { Attempt, Exchange } from '../exchange/exchange.ts'
 import type { GrpcCall } from '../exchange/grpc-call.ts'
+import { awaitsGrpcStatus } from './fallback.ts'
 import type { ProxyContext, ServiceRuntime } from './runtime.ts'
 
 /** A head is held no longer than this: who streams may want to see it before the first message. */
@@ -28,9 +29,9 @@ class HeldHead extends Timed {
 }
 
 /**
- * Holds the head back until the first message or the end of the call: an error that comes in trailers can be tried again then. Only when
- * the retry policy names a gRPC status, the body can be sent once more, and the client has said all it has to say (it might wait for
- * the head to say more).
+ * Holds the head back until the first message or the end of the call: an error that comes in trailers can be tried again then, or
+ * something else be answered. Only when the retry policy or the fallback names a gRPC status, the body can be sent once more if it has to
+ * be, and the client has said all it has to say (it might wait for the head to say more).
  */
 export function holdGrpcHead(
   attempt: Attempt,
@@ -39,14 +40,18 @@ export function holdGrpcHead(
   release: (attempt: Attempt, head: ResponseHead) => void,
 ): boolean {
   const x = attempt.exchange
-  const { retry } = x.service as ServiceRuntime
-  if (retry === null || !retry.policy.asksForGrpc || !x.requestComplete || x.tries >= retry.policy.attempts) return false
-  if (x.hasRequestBody && x.replay === null) return false
+  if (!x.requestComplete || (!mayRetry(x) && !awaitsGrpcStatus(x))) return false
   ;(x.grpc as GrpcCall).heldHead = head
   // Whoever looks at the head after this call keeps it.
   x.responseHeld = true
   wheel.arm(new HeldHead(attempt, head, release), clock.now() + HOLD_MS)
   return true
+}
+
+function mayRetry(x: Exchange): boolean {
+  const { retry } = x.service as ServiceRuntime
+  if (retry === null || !retry.policy.asksForGrpc || x.tries >= retry.policy.attempts) return false
+  return !x.hasRequestBody || x.replay !== null
 }
 
 /** The head that was held, if any; it is held no longer. */

@@ -1,6 +1,7 @@
 import { ERROR_KINDS, type ErrorCode } from '../base/error.ts'
 import { findTrailer, isGrpcContentType } from '../codec/grpc/fields.ts'
 import { encodeGrpcMessage } from '../codec/grpc/message-text.ts'
+import { grpcStatusOfReset } from '../codec/grpc/reset.ts'
 import {
   GRPC_CANCELLED,
   GRPC_DEADLINE_EXCEEDED,
@@ -17,6 +18,7 @@ import {
 } from '../codec/grpc/status.ts'
 import { HEADER_CONTENT_TYPE, HEADER_TE } from '../codec/header-id.ts'
 import type { ResponseHead } from '../codec/http1/head.ts'
+import { CANCEL } from '../codec/http2/frame.ts'
 import type { Attempt, Exchange, LocalResponse } from '../exchange/exchange.ts'
 import { GrpcCall } from '../exchange/grpc-call.ts'
 import { endEarly } from '../exchange/transform.ts'
@@ -62,7 +64,20 @@ export function grpcStatusOfError(x: Exchange, code: ErrorCode, nowMs: number): 
   if (code === 'upstream_timeout' || code === 'connect_timeout' || code === 'client_closed' || code === 'queue_timeout') {
     if (isClientsDeadline(x, nowMs)) return GRPC_DEADLINE_EXCEEDED
   }
+  if (code === 'upstream_reset' || code === 'upstream_truncated') {
+    const status = statusOfReset(x, nowMs)
+    if (status !== NO_GRPC_STATUS) return status
+  }
   return STATUSES[code] ?? grpcStatusOfHttp(ERROR_KINDS[code].http)
+}
+
+/** What the endpoint meant by the reset of the call's stream; NO_GRPC_STATUS: the whole connection broke. */
+function statusOfReset(x: Exchange, nowMs: number): number {
+  const resetCode = x.attempt?.resetCode ?? -1
+  if (resetCode === -1) return NO_GRPC_STATUS
+  // Servers that keep the deadline too cancel about then, and may be first.
+  if (resetCode === CANCEL && x.callersDeadlineMs !== 0 && nowMs >= x.callersDeadlineMs - DEADLINE_SLACK_MS) return GRPC_DEADLINE_EXCEEDED
+  return grpcStatusOfReset(resetCode)
 }
 
 /** What the client is told of an error of ours: a problem document, or the same as the end of its call. */
@@ -135,8 +150,8 @@ export function readGrpcTrailers(attempt: Attempt, trailers: string): string {
   if (attempt.grpcStatus !== NO_GRPC_STATUS) return trailers
   attempt.grpcStatus = parseGrpcStatus(findTrailer(trailers, 'grpc-status'))
   if (attempt.grpcStatus !== NO_GRPC_STATUS) return trailers
-  attempt.grpcStatus = GRPC_UNKNOWN
-  return `${trailers}${statusLines(GRPC_UNKNOWN, 'the service ended the call without a status')}`
+  attempt.grpcStatus = attempt.resetCode === -1 ? GRPC_UNKNOWN : grpcStatusOfReset(attempt.resetCode)
+  return `${trailers}${statusLines(attempt.grpcStatus, 'the service ended the call without a status')}`
 }
 
 /**
@@ -149,10 +164,17 @@ export function endBrokenCall(x: Exchange, code: ErrorCode, nowMs: number): bool
   if (!call.responses.isBetweenMessages || x.heldResponse !== null || (x.response?.contentLength ?? 0) !== -1) return false
   const lines = statusLines(call.status, ERROR_KINDS[code].doc)
   if (x.responseTransform !== null) return endEarly(x, x.responseTransform, lines)
-  const { major, minor, headers } = x.request
-  if (major === 1 && (minor === 0 || headers.getById(HEADER_TE) === undefined)) return false
+  if (!takesGrpcStatus(x)) return false
   x.downstream.sendEnd(lines)
   return true
+}
+
+/** What a client is told that would not see how its call ends. */
+export const NEEDS_TRAILERS = 'the status of a gRPC call comes in trailers: use HTTP/2 or gRPC-Web, or send TE: trailers over HTTP/1.1'
+
+/** The client can be told the status of a call behind messages. */
+export function takesGrpcStatus({ request: { major, minor, headers } }: Exchange): boolean {
+  return major !== 1 || (minor !== 0 && headers.getById(HEADER_TE) !== undefined)
 }
 
 function statusLines(status: number, message: string): string {

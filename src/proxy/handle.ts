@@ -27,7 +27,7 @@ import {
 import { publicDetail, setLocalResponse, stampResponse } from './respond.ts'
 import type { CompiledRoute, ListenerRuntime, ProxyContext, ServiceRuntime } from './runtime.ts'
 import { TimeLimits } from './time-limits.ts'
-import { changeProtocol, readUpgrade, sendHeld, UpgradeTunnel } from './websocket.ts'
+import { changeProtocol, createTunnel, readUpgrade, sendHeld, type UpgradeTunnel } from './websocket.ts'
 import { chooseService } from './weighted.ts'
 
 const UPGRADE_BIT = 1 << HEADER_UPGRADE
@@ -68,6 +68,7 @@ export class RequestHandler implements DownstreamEvents, UpstreamEvents {
       takeHead: (attempt, head) => this.#takeHead(attempt, head),
       onFlush: (attempt) => this.onFlush(attempt),
       answer: (x) => this.#answer(x),
+      isReplaced: (x, attempt) => this.#isReplaced(x, attempt),
       end: (x, trailers) => this.#endWith(x, trailers),
     })
     this.#limits = new TimeLimits(context, (x) => this.#onRequestTimeout(x))
@@ -87,6 +88,7 @@ export class RequestHandler implements DownstreamEvents, UpstreamEvents {
     if (trusted !== null) resolveClient(x, trusted)
     if (config.headers.requestId) assignRequestId(x, this.#context.nextRequestId)
     if (problem !== null) return this.#fail(x, problem, 'the request target is not one this gateway serves')
+    if (x.client.secure?.misdirects(x.host) === true) return this.#fail(x, 'misdirected_request', 'this host has another certificate')
     if (x.request.hasUnderscore && !applyUnderscorePolicy(x)) return this.#fail(x, 'bad_request', 'a field name holds an underscore')
     if (listener.toHttps !== null && x.scheme === 'http') {
       x.local = listener.toHttps(x)
@@ -236,7 +238,7 @@ export class RequestHandler implements DownstreamEvents, UpstreamEvents {
     if (runtime.hedge !== null && head.status < 500) this.#attempts.hedging.record(attempt, runtime.hedge)
     const isForeign = x.grpc !== null && !readGrpcHead(attempt, head)
     if ((head.status >= 400 || attempt.grpcStatus > 0) && this.#attempts.isStatusRepeated(x, attempt, head, '')) return
-    if (head.status >= 500 && this.#isReplaced(x, attempt, head.status)) return
+    if ((head.status >= 500 || attempt.grpcStatus > 0) && this.#isReplaced(x, attempt)) return
     if (x.grpc !== null && this.#grpc.keepsHead(x, attempt, head, isForeign)) return
     this.#takeHead(attempt, head)
   }
@@ -272,8 +274,8 @@ export class RequestHandler implements DownstreamEvents, UpstreamEvents {
   }
 
   #createTunnel(x: Exchange): UpgradeTunnel {
-    const { wheel, clock } = this.#context
-    return new UpgradeTunnel(x, x.route as CompiledRoute, { wheel, now: clock.now, end: (ended) => this.#endTunnel(ended) })
+    this.#finisher.settle(x.attempt as Attempt)
+    return createTunnel(x, this.#context, (ended) => this.#endTunnel(ended))
   }
 
   /** From our side: the endpoint is not asked. */
@@ -447,8 +449,8 @@ export class RequestHandler implements DownstreamEvents, UpstreamEvents {
   }
 
   /** The service answered with a status that something else is answered for. */
-  #isReplaced(x: Exchange, attempt: Attempt, status: number): boolean {
-    const fallback = fallbackForStatus(x, status)
+  #isReplaced(x: Exchange, attempt: Attempt): boolean {
+    const fallback = fallbackForStatus(x, attempt)
     if (fallback === null || !isPossible(x, fallback, this.#attempts)) return false
     this.#finisher.cancel(attempt, 'success', null)
     this.#fallBack(x, fallback, null)

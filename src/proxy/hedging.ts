@@ -85,6 +85,8 @@ export class Hedging {
     // How long it took at least: without it, the slow answers would be missing in what the delay is taken from.
     const nowMs = this.#context.clock.now()
     runtime.hedge?.record(nowMs - other.startedMs, nowMs)
+    // The same for what the endpoint is judged by: always overtaken, it would never be seen to be slow. A backup was not waited for so long.
+    if (isBackup && runtime.tracksLatency && other.headMs < 0) other.endpoint.state.overtaken(nowMs - other.startedMs, nowMs)
     this.#finisher.cancel(other, 'neutral', null)
     this.#remain(x, attempt)
     runtime.metrics.hedge(isBackup ? 'won' : 'lost')

@@ -22,7 +22,9 @@ export function sendHeldResponse(x: Exchange, pieces: readonly Buffer[]): void {
   for (let i = 0; i < pieces.length; i++) {
     const piece = pieces[i] as Buffer
     if (piece.length === 0) continue
-    x.responseBytes += piece.length
-    x.downstream.sendBody(piece, 0, piece.length, false)
+    const to = x.tunnel === null ? piece.length : x.tunnel.onResponse(piece, 0, piece.length)
+    x.responseBytes += to
+    x.downstream.sendBody(piece, 0, to, false)
   }
+  x.tunnel?.afterResponse()
 }

@@ -45,8 +45,8 @@ export function forwardSubject(x: Exchange, names: readonly string[], tls: Liste
   const { headers } = x.request
   for (const name of names) headers.remove(name)
   if (x.request.hasUnderscore) removeWithUnderscores(x, names)
-  const { clientSubject } = x.client
-  if (tls !== null && tls.subjectHeader !== null && clientSubject !== '') headers.add(tls.subjectHeader, clientSubject)
+  const { secure } = x.client
+  if (tls !== null && tls.subjectHeader !== null && secure !== null && secure.subject !== '') headers.add(tls.subjectHeader, secure.subject)
 }
 
 /** Where names with underscores are kept: many services read them as dashes. */

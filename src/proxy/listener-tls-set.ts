@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
+import type { Clock } from '../base/clock.ts'
 import type { TlsTexts } from '../config/tls-types.ts'
 import type { ListenerConfig } from '../config/types.ts'
 import type { MetricsRegistry } from '../observe/metrics-types.ts'
@@ -13,11 +14,13 @@ export interface TlsMaterial {
 /** TLS of all listeners of a worker, by name. What has not changed is taken over: contexts are dear. */
 export class ListenerTlsSet {
   readonly #registry: MetricsRegistry
+  readonly #clock: Clock
   #inUse: ReadonlyMap<string, ListenerTls> = new Map()
   #ticketKeys: Buffer | null = null
 
-  constructor(registry: MetricsRegistry) {
+  constructor({ registry, clock }: { registry: MetricsRegistry; clock: Clock }) {
     this.#registry = registry
+    this.#clock = clock
   }
 
   /** Throws when OpenSSL does not take a certificate. Nothing is in use before `use`. */
@@ -31,7 +34,12 @@ export class ListenerTlsSet {
       const old = this.#inUse.get(name)
       const isSame = old !== undefined && old.hasHttp2 === hasHttp2 && isDeepStrictEqual(old.config, config)
       const { texts } = material
-      result.set(name, isSame ? old : new ListenerTls({ listener: name, config, hasHttp2, texts, ticketKeys, registry: this.#registry }))
+      result.set(
+        name,
+        isSame
+          ? old
+          : new ListenerTls({ listener: name, config, hasHttp2, texts, ticketKeys, registry: this.#registry, clock: this.#clock }),
+      )
     }
     return result
   }

@@ -1,9 +1,12 @@
-import { constants, createHash } from 'node:crypto'
-import { createSecureContext, type SecureContext } from 'node:tls'
+import { constants, createHash, type X509Certificate } from 'node:crypto'
+import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls'
+import type { Clock } from '../base/clock.ts'
 import type { SecureServerOptions } from '../base/tls-wire.ts'
 import type { AlpnProtocol, HstsConfig, ListenerTlsConfig, TlsCertificateConfig, TlsTexts } from '../config/tls-types.ts'
+import type { SecureClient } from '../exchange/exchange.ts'
 import type { MetricsRegistry } from '../observe/metrics-types.ts'
 import { HandshakeMetrics } from '../observe/tls-metrics.ts'
+import { type CertificateIndex, KnownClient, NamedClient } from './secure-client.ts'
 
 /** With forward secrecy and authenticated encryption, all of them. The shortest key first: it is enough, and the fastest. */
 const MODERN_CIPHERS = [
@@ -27,6 +30,7 @@ export interface ListenerTlsOptions {
   /** 48 bytes that all workers share, so that a session of one can be resumed at any. */
   readonly ticketKeys: Buffer
   readonly registry: MetricsRegistry
+  readonly clock: Clock
 }
 
 /** TLS of one listener, compiled: its certificates by name, and what every handshake begins with. */
@@ -39,6 +43,10 @@ export class ListenerTls {
   /** The line of Strict-Transport-Security, or null. */
   readonly hstsLine: string | null
   readonly #options: ListenerTlsOptions
+  /** null where there is one certificate for every name. */
+  readonly #indexOf: CertificateIndex | null
+  /** For each certificate, whether it is for a host. */
+  readonly #covers: readonly ((host: string) => boolean)[]
   #server: SecureServerOptions
 
   /** Throws when OpenSSL does not take a certificate, or the list of ciphers. */
@@ -50,12 +58,31 @@ export class ListenerTls {
     this.metrics = new HandshakeMetrics(registry, listener)
     this.subjectHeader = config.clientAuth?.forward ?? null
     this.hstsLine = config.hsts === null ? null : formatHsts(config.hsts)
+    this.#indexOf = config.certificates.length === 1 ? null : createCertificateIndex(config.certificates)
+    this.#covers = config.certificates.map((certificate) => {
+      const indexOf = createCertificateIndex([certificate])
+      return (host) => indexOf(host) === 0
+    })
     this.#server = createServerOptions(options, options.ticketKeys)
   }
 
   /** What a handshake begins with. */
   get server(): SecureServerOptions {
     return this.#server
+  }
+
+  /** What is to be known of a client that asked for this name ('' for none); null: nothing. */
+  describeClient(subject: string, serverName: string): SecureClient | null {
+    if (this.#indexOf !== null && serverName !== '') {
+      const covers = this.#covers[Math.max(0, this.#indexOf(serverName))] as (host: string) => boolean
+      return new NamedClient(subject, serverName, this.#indexOf, covers)
+    }
+    return subject === '' ? null : new KnownClient(subject)
+  }
+
+  /** Whether the certificate of a client is not valid any more. */
+  hasExpired(certificate: X509Certificate): boolean {
+    return certificate.validToDate.getTime() < this.#options.clock.wallClock()
   }
 
   /** Sessions begun with the keys before cannot be resumed any more: those clients make a whole handshake, and notice nothing. */
@@ -71,7 +98,7 @@ function formatHsts({ maxAgeSeconds, includeSubDomains }: HstsConfig): string {
 function createServerOptions(options: ListenerTlsOptions, ticketKeys: Buffer): SecureServerOptions {
   const { config } = options
   const { clientAuth } = config
-  const contexts = config.certificates.map((certificate) => createContext(options, certificate, ticketKeys))
+  const contexts = config.certificates.map((certificate) => createSecureContext(secureContextOptions(options, certificate, ticketKeys)))
   const spoken: readonly AlpnProtocol[] = options.hasHttp2 ? config.alpn : config.alpn.filter((protocol) => protocol !== 'h2')
   return {
     secureContext: contexts[0] as SecureContext,
@@ -83,10 +110,18 @@ function createServerOptions(options: ListenerTlsOptions, ticketKeys: Buffer): S
   }
 }
 
-function createContext({ listener, config, texts }: ListenerTlsOptions, { cert, key }: TlsCertificateConfig, ticketKeys: Buffer) {
+/** Where the options of a context come from. */
+export type ContextSource = Pick<ListenerTlsOptions, 'listener' | 'config' | 'texts'>
+
+/** What OpenSSL is told for one certificate of a listener. `ticketKeys` are 48 bytes. */
+export function secureContextOptions(
+  { listener, config, texts }: ContextSource,
+  { cert, key }: TlsCertificateConfig,
+  ticketKeys: Buffer,
+): SecureContextOptions {
   const { clientAuth, minVersion, ciphers, sessionLifetimeMs } = config
   const hasTickets = sessionLifetimeMs > 0
-  return createSecureContext({
+  return {
     cert: texts[cert] ?? '',
     key: texts[key] ?? '',
     ...(clientAuth === null ? {} : { ca: texts[clientAuth.ca] ?? '' }),
@@ -101,25 +136,31 @@ function createContext({ listener, config, texts }: ListenerTlsOptions, { cert, 
       .digest('hex')
       .slice(0, 32),
     secureOptions: constants.SSL_OP_NO_RENEGOTIATION | (hasTickets ? 0 : constants.SSL_OP_NO_TICKET),
-  })
+  }
 }
 
 /** Exact, then wildcard (one label, RFC 6125 section 6.4.3); what comes first counts. */
-function createNameLookup(
-  certificates: readonly TlsCertificateConfig[],
-  contexts: readonly SecureContext[],
-): (serverName: string) => SecureContext | null {
-  const exact = new Map<string, SecureContext>()
-  const wildcard = new Map<string, SecureContext>()
+export function createCertificateIndex(certificates: readonly TlsCertificateConfig[]): CertificateIndex {
+  const exact = new Map<string, number>()
+  const wildcard = new Map<string, number>()
   certificates.forEach(({ names }, index) => {
     for (const name of names) {
       const [map, key] = name.startsWith('*.') ? [wildcard, name.slice(1)] : [exact, name]
-      if (!map.has(key)) map.set(key, contexts[index] as SecureContext)
+      if (!map.has(key)) map.set(key, index)
     }
   })
-  return (serverName) => {
-    const name = serverName.toLowerCase()
+  return (name) => {
     const dot = name.indexOf('.')
-    return exact.get(name) ?? (dot === -1 ? undefined : wildcard.get(name.slice(dot))) ?? null
+    // A wildcard stands for a label that is there.
+    return exact.get(name) ?? (dot < 1 ? undefined : wildcard.get(name.slice(dot))) ?? -1
   }
+}
+
+/** The context for a name that a client asks for, or null. */
+export function createNameLookup(
+  certificates: readonly TlsCertificateConfig[],
+  contexts: readonly SecureContext[],
+): (serverName: string) => SecureContext | null {
+  const indexOf = createCertificateIndex(certificates)
+  return (serverName) => contexts[indexOf(serverName.toLowerCase())] ?? null
 }

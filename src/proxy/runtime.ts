@@ -32,7 +32,7 @@ import type { WebSocketRuntime } from './websocket.ts'
 export interface ServiceRuntime {
   readonly service: Service
   readonly metrics: ServiceMetrics
-  /** Its balancer looks at latencies, or outlier ejection does. */
+  /** Its balancer looks at latencies, or outlier ejection does, or a breaker. */
   readonly tracksLatency: boolean
   /** null: off. */
   readonly retry: RetryRuntime | null
@@ -102,6 +102,8 @@ export interface ListenerRuntime extends ListenerContext {
   /** Headers that no client may set (`forwardSubject`); null: there are none. */
   readonly subjectHeaders: readonly string[] | null
   readonly metrics: ListenerMetrics
+  /** Of the bound listener that this is the configuration of: one object over all its reloads. */
+  life: { isDraining: boolean }
   /** Requests that matched no route. */
   readonly unmatched: RouteMetrics
   /** Of the requests that matched this route here. */

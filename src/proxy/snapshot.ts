@@ -38,6 +38,7 @@ import type { EndpointPool } from '../upstream/endpoint-pool.ts'
 import { PoolSet } from '../upstream/pool-set.ts'
 import { EndpointBreakers } from './endpoint-breakers.ts'
 import { createFallback, type FallbackRuntime } from './fallback.ts'
+import { withOwnName } from './forward-loop.ts'
 import { createForwardRuntime } from './forward-runtime.ts'
 import { type LimitRuntime, LimitSet, type LoadListener, type PreparedLimits, Shedder } from './limits.ts'
 import { createHttpsRedirect, subjectHeadersOf } from './listener-entry.ts'
@@ -59,6 +60,8 @@ import { createWebSocketRuntime, OpenWebSockets } from './websocket.ts'
 import { weigh } from './weighted.ts'
 
 export interface SnapshotEnvironment {
+  /** Tells this gateway from others; the same in all its workers. */
+  readonly gateway: string
   readonly worker: number
   readonly workers: number
   readonly clock: Clock
@@ -95,7 +98,7 @@ class RuntimeOfService implements ServiceRuntime {
     this.service = service
     this.metrics = metrics
     this.pools = pools
-    this.tracksLatency = latencyTrackingOf(config.balance) !== null || config.ejection?.outliers?.latencyFactor != null
+    this.tracksLatency = asksForLatency(config)
     this.retry = config.retry === null ? null : createRetryRuntime(config.name, config.retry, governance)
     this.breaker = config.breaker?.per === 'service' ? createBreaker(config, config.breaker, null, governance) : null
     this.breakers = config.breaker?.per === 'endpoint' ? createEndpointBreakers(config, config.breaker, governance) : null
@@ -111,6 +114,11 @@ class RuntimeOfService implements ServiceRuntime {
   open(endpoint: Endpoint, owner: WireOwner, onConnected: () => void): Wire {
     return this.pools.open(endpoint, owner, onConnected)
   }
+}
+
+function asksForLatency({ balance, ejection, breaker }: ServiceConfig): boolean {
+  if (latencyTrackingOf(balance) !== null || ejection?.outliers?.latencyFactor != null) return true
+  return breaker?.kind === 'circuit' && breaker.slowCallMs !== null
 }
 
 function createBreaker(service: ServiceConfig, config: BreakerConfig, address: string | null, governance: Governance): Breaker {
@@ -148,6 +156,7 @@ class RuntimeOfListener implements ListenerRuntime {
   readonly toHttps
   readonly subjectHeaders
   readonly metrics: ListenerMetrics
+  life = { isDraining: false }
   readonly unmatched: RouteMetrics
   readonly #registry: MetricsRegistry
   readonly #byRoute = new Map<CompiledRoute, RouteMetrics>()
@@ -200,7 +209,7 @@ export class SnapshotBuilder {
     this.#environment = environment
     this.#lookups = new LookupCache(environment.clock)
     this.#limits = new LimitSet(environment)
-    this.#listenerTls = new ListenerTlsSet(environment.registry)
+    this.#listenerTls = new ListenerTlsSet(environment)
   }
 
   /** `ports` are those really bound, by listener. Throws on a configuration that cannot be compiled; nothing has changed then. */
@@ -295,7 +304,7 @@ export class SnapshotBuilder {
   }
 
   #listener(config: ListenerConfig, port: number, services: ReadonlyMap<string, ServiceRuntime>, entry: ListenerEntry): AnyListenerRuntime {
-    const { registry } = this.#environment
+    const { registry, gateway } = this.#environment
     switch (config.protocol) {
       case 'http':
         return new RuntimeOfListener(config, port, registry, entry)
@@ -304,7 +313,8 @@ export class SnapshotBuilder {
       case 'udp':
         return createUdpRuntime(config, port, { services, registry, lookups: this.#lookups })
       case 'forward': {
-        const http = new RuntimeOfListener({ ...config.http, name: config.name, address: config.address }, port, registry, entry)
+        const { name, address } = config
+        const http = new RuntimeOfListener(withOwnName({ ...config.http, name, address }, gateway, name), port, registry, entry)
         return createForwardRuntime(config, http, { registry, lookups: this.#lookups })
       }
     }

@@ -8,9 +8,11 @@ import { ThriftReader } from '../codec/thrift.ts'
 import { parseClientHello } from '../codec/tls-hello.ts'
 import type { Endpoint } from '../service/endpoint.ts'
 import type { PickContext } from '../service/picker.ts'
+import { IdleWatch } from './idle-watch.ts'
 import { type RelayOwner, RelaySide } from './relay.ts'
 import type { ServiceRuntime } from './runtime.ts'
 import { TcpEntry } from './tcp-entry.ts'
+import { type PlaceOwner, TcpPlace } from './tcp-place.ts'
 import type { TcpContext, TcpRuntime } from './tcp-runtime.ts'
 import { Throttle } from './throttle.ts'
 
@@ -18,10 +20,8 @@ import { Throttle } from './throttle.ts'
 export interface TcpServer {
   readonly runtime: TcpRuntime
   readonly context: TcpContext
-  /** Whether this client may have one more connection. A true is taken back by `onGone`. */
-  admit(clientIp: string): boolean
-  /** The last call, once. `admitted` is the client that `admit` said yes to. */
-  onGone(connection: TcpConnection, admitted: string | null): void
+  /** The last call, once. */
+  onGone(connection: TcpConnection): void
 }
 
 /** After this time without traffic, TCP itself asks whether the other side still lives. */
@@ -30,13 +30,14 @@ const KEEP_ALIVE_MS = 60_000
 /**
  * One connection of a client and the one to an endpoint that goes with it, from accepting to the end of both:
  *
- *   1 admit     allowed address, connections of this client
+ *   1 admit     allowed address, connections of this client: by the listener
  *   2 route     the only service, or the one for the name in the TLS greeting
+ *     place     concurrency limit of the service; it may wait, unread (tcp-place.ts)
  *   3 connect   breaker, pick, connect; another endpoint when that fails. Nothing is read from the client meanwhile, so nothing is lost.
  *   4 relay     bytes and FINs, both ways (relay.ts); an RST or a failure on one side becomes an RST on the other
  *   5 finish    once: endpoint state, metrics, access log
  */
-export class TcpConnection extends Timed implements PickContext, RelayOwner {
+export class TcpConnection extends Timed implements PickContext, RelayOwner, PlaceOwner {
   readonly #server: TcpServer
   readonly #context: TcpContext
   readonly #runtime: TcpRuntime
@@ -44,11 +45,12 @@ export class TcpConnection extends Timed implements PickContext, RelayOwner {
   readonly #startedMs: number
   readonly #client: RelaySide
   #upstream: RelaySide | null = null
-  #admitted: string | null = null
   /** What the client sent before it was connected. */
   #held: Buffer | null = null
   #serverName = ''
   #service: ServiceRuntime | null = null
+  /** null: the service has no concurrency limit. */
+  #place: TcpPlace | null = null
   #endpoint: Endpoint | null = null
   #breaker: Breaker | null = null
   #breakerToken = 0
@@ -56,6 +58,8 @@ export class TcpConnection extends Timed implements PickContext, RelayOwner {
   #attemptMs = 0
   #connectedMs = -1
   #isFinished = false
+  #activeMs = 0
+  #idle: IdleWatch | null = null
   /** The end of its lifetime. */
   #untilMs = Number.POSITIVE_INFINITY
   // What balancing looks at, as far as a connection has it.
@@ -96,18 +100,19 @@ export class TcpConnection extends Timed implements PickContext, RelayOwner {
     const { lifetimeMs } = this.#runtime.config.timeouts
     if (lifetimeMs > 0) this.#untilMs = this.#startedMs + lifetimeMs
     this.#client.wire?.socket.setKeepAlive(true, KEEP_ALIVE_MS)
-    this.#admit()
+    this.#route()
   }
 
-  // ---- 1 admit ----
+  get remoteAddress(): string {
+    return this.clientIp
+  }
 
-  #admit(): void {
-    const { allow, deny } = this.#runtime
-    const { clientIp } = this
-    if ((deny?.has(clientIp) ?? false) || !(allow?.has(clientIp) ?? true)) return this.cut('address_denied')
-    if (!this.#server.admit(clientIp)) return this.cut('overloaded')
-    this.#admitted = clientIp
-    this.#route()
+  /** It may last as long as the time for draining. */
+  drain(): void {}
+
+  /** That time is over. */
+  destroy(): void {
+    this.cut('overloaded')
   }
 
   // ---- 2 route ----
@@ -143,7 +148,20 @@ export class TcpConnection extends Timed implements PickContext, RelayOwner {
     if (service === null) return this.cut('route_not_found')
     this.#service = service
     service.service.keys?.read(this)
-    this.#connect(service)
+    if (service.limit === null) return this.#connect(service)
+    const place = new TcpPlace(service.limit, this)
+    this.#place = place
+    // What ended the wait for the greeting does not end this one.
+    this.#armUntil(Number.POSITIVE_INFINITY)
+    if (place.enter(this.#context.clock.now())) this.#connect(service)
+  }
+
+  onPlace(): void {
+    if (!this.#isFinished) this.#connect(this.#service as ServiceRuntime)
+  }
+
+  onNoPlace(code: ErrorCode): void {
+    this.cut(code)
   }
 
   // ---- 3 connect ----
@@ -153,7 +171,7 @@ export class TcpConnection extends Timed implements PickContext, RelayOwner {
     this.nowMs = this.#context.clock.now()
     this.#breaker = breaker
     this.#breakerToken = breaker === null ? 0 : breaker.allow(this.nowMs)
-    if (breaker !== null && this.#breakerToken === REJECTED) return this.cut('breaker_open')
+    if (breaker !== null && this.#breakerToken === REJECTED) return this.#refuse(runtime)
     const pick = breakers === null ? service.picker.pick(this) : breakers.pick(this, service.picker)
     if (pick.kind === 'none') {
       breaker?.record(this.#breakerToken, 'neutral', 0, this.nowMs)
@@ -163,7 +181,7 @@ export class TcpConnection extends Timed implements PickContext, RelayOwner {
     if (breakers !== null) {
       this.#breaker = breakers.of(endpoint)
       this.#breakerToken = breakers.token
-      if (this.#breakerToken === REJECTED) return this.cut('breaker_open')
+      if (this.#breakerToken === REJECTED) return this.#refuse(runtime)
     }
     this.#endpoint = endpoint
     this.#attempts++
@@ -173,6 +191,11 @@ export class TcpConnection extends Timed implements PickContext, RelayOwner {
     const side = new RelaySide(this)
     this.#upstream = side
     side.wire = runtime.open(endpoint, side, () => this.#onConnected(side))
+  }
+
+  #refuse({ metrics }: ServiceRuntime): void {
+    metrics.breakerRejected()
+    this.cut('breaker_open')
   }
 
   #onConnected(side: RelaySide): void {
@@ -250,9 +273,14 @@ export class TcpConnection extends Timed implements PickContext, RelayOwner {
 
   onActivity(): number {
     const nowMs = this.#context.clock.now()
+    this.#activeMs = nowMs
+    this.#armIdle(nowMs)
+    return nowMs
+  }
+
+  #armIdle(nowMs: number): void {
     const { idleMs } = this.#runtime.config.timeouts
     this.#armUntil(idleMs > 0 ? nowMs + idleMs : Number.POSITIVE_INFINITY)
-    return nowMs
   }
 
   #armUntil(timeMs: number): void {
@@ -263,7 +291,12 @@ export class TcpConnection extends Timed implements PickContext, RelayOwner {
 
   override onDeadline(nowMs: number): void {
     const side = this.#upstream
-    if (this.#connectedMs >= 0 || nowMs >= this.#untilMs) return this.cut('idle_timeout')
+    if (nowMs >= this.#untilMs) return this.cut('idle_timeout')
+    if (side !== null && this.#connectedMs >= 0) {
+      this.#idle ??= new IdleWatch()
+      if (this.#idle.isMoving(this.#activeMs, this.#client, side)) return this.#armIdle(nowMs)
+      return this.cut('idle_timeout')
+    }
     if (side === null) return this.cut('request_timeout')
     // Nothing that this attempt says is heard any more.
     const { wire } = side
@@ -293,6 +326,7 @@ export class TcpConnection extends Timed implements PickContext, RelayOwner {
   #finish(code: ErrorCode | null): void {
     this.#isFinished = true
     this.#context.wheel.remove(this)
+    this.#place?.leave(code)
     const upstream = this.#upstream
     if (upstream !== null && this.#service !== null) {
       if (this.#connectedMs < 0) this.#endAttempt('neutral', null)
@@ -304,7 +338,7 @@ export class TcpConnection extends Timed implements PickContext, RelayOwner {
     this.#runtime.metrics.ended(code ?? 'ok')
     if (code !== null) this.#context.errors.add(code)
     this.#context.logConnection?.(this.#describe(code))
-    this.#server.onGone(this, this.#admitted)
+    this.#server.onGone(this)
   }
 
   #describe(error: ErrorCode | null): TcpEntry {

@@ -4,6 +4,7 @@ import { Timed, type TimerWheel } from '../base/timers.ts'
 import type { Wire, WireBuffer, WireOwner } from '../base/wire.ts'
 import type { DownstreamStream } from '../exchange/contracts.ts'
 import type { TunnelMetrics } from '../observe/tunnel-metrics.ts'
+import { IdleWatch } from './idle-watch.ts'
 import { type RelayOwner, RelaySide } from './relay.ts'
 
 /** A downstream connection that can go on in another protocol: HTTP/1.1. */
@@ -45,6 +46,8 @@ export class Tunnel extends Timed implements RelayOwner {
   readonly #options: TunnelOptions
   readonly #untilMs: number
   #isFinished = false
+  #activeMs = 0
+  #idle: IdleWatch | null = null
 
   constructor(options: TunnelOptions) {
     super()
@@ -90,15 +93,22 @@ export class Tunnel extends Timed implements RelayOwner {
   onEarlyEnd(): void {}
 
   onActivity(): number {
-    const { clock, idleMs, wheel } = this.#options
-    const nowMs = clock.now()
-    const untilMs = idleMs > 0 ? Math.min(nowMs + idleMs, this.#untilMs) : this.#untilMs
-    if (untilMs !== Number.POSITIVE_INFINITY) wheel.arm(this, untilMs)
+    const nowMs = this.#options.clock.now()
+    this.#activeMs = nowMs
+    this.#arm(nowMs)
     return nowMs
   }
 
-  override onDeadline(): void {
-    this.cut('idle_timeout')
+  #arm(nowMs: number): void {
+    const { idleMs, wheel } = this.#options
+    const untilMs = idleMs > 0 ? Math.min(nowMs + idleMs, this.#untilMs) : this.#untilMs
+    if (untilMs !== Number.POSITIVE_INFINITY) wheel.arm(this, untilMs)
+  }
+
+  override onDeadline(nowMs: number): void {
+    this.#idle ??= new IdleWatch()
+    if (nowMs < this.#untilMs && this.#idle.isMoving(this.#activeMs, this.client, this.upstream)) this.#arm(nowMs)
+    else this.cut('idle_timeout')
   }
 
   onSideClosed(side: RelaySide, error: Error | null): void {

@@ -139,6 +139,7 @@ export class UdpFlow extends Timed implements PickContext {
 
   #refuse(reason: 'breaker-open' | 'no-endpoint', code: ErrorCode): false {
     this.runtime.metrics.dropped(reason)
+    if (code === 'breaker_open') this.runtime.service.metrics.breakerRejected()
     this.finish(code)
     return false
   }
@@ -232,6 +233,8 @@ export class UdpFlow extends Timed implements PickContext {
     if (!UNREACHABLE.has(error.code ?? '')) {
       // Too large for the path, or no memory in the kernel: one datagram is lost, as datagrams are.
       this.runtime.metrics.dropped('send-failed')
+      // Without a socket (no descriptor is left) there will be none for the next one either.
+      if (!this.#isConnected) this.finish('overloaded')
       return
     }
     this.#endAttempt('failure', 'connect_failed')

@@ -1,7 +1,6 @@
 import type { Random } from '../base/clock.ts'
 import type { ErrorCode } from '../base/error.ts'
 import { Timed, type TimerWheel } from '../base/timers.ts'
-import { HEADER_UPGRADE } from '../codec/header-id.ts'
 import { CONNECTION_UPGRADE } from '../codec/http1/head.ts'
 import {
   CLOSE_GOING_AWAY,
@@ -17,13 +16,15 @@ import {
 import type { WebSocketConfig } from '../config/types.ts'
 import type { Exchange } from '../exchange/exchange.ts'
 import type { WebSocketMetrics } from '../observe/websocket-metrics.ts'
-import type { CompiledRoute } from './runtime.ts'
+import type { CompiledRoute, ListenerRuntime, ProxyContext } from './runtime.ts'
 
 /** Of protocols other than WebSocket. */
 const DEFAULT_IDLE_MS = 5 * 60_000
 /** The end of the client's Close frame must come within this time after ours. */
 const CLOSE_WAIT_MS = 5000
 const WEBSOCKET = 'websocket'
+/** Of those in Upgrade, so many are looked at. */
+const MAX_PROTOCOLS = 10
 
 /** The WebSockets of one route in this worker; they outlive the configuration they began with. */
 export class OpenWebSockets {
@@ -77,15 +78,28 @@ export function readUpgrade(x: Exchange, route: CompiledRoute, random: Random): 
   const isOverHttp2 = request.protocol !== ''
   let wanted = ''
   if (isOverHttp2) wanted = request.protocol.toLowerCase()
-  else if ((request.connection & CONNECTION_UPGRADE) !== 0) wanted = (request.headers.getById(HEADER_UPGRADE) ?? '').trim().toLowerCase()
+  else if ((request.connection & CONNECTION_UPGRADE) !== 0) wanted = chooseProtocol(request.headers.getAll('upgrade'), route)
   if (wanted === WEBSOCKET) return isOverHttp2 ? readConnect(x, route, random) : readWebSocket(x, route)
-  if (wanted !== '' && request.minor === 1 && !x.hasRequestBody && route.config.upgrades.includes(wanted)) {
+  const isLetThrough = wanted !== '' && route.config.upgrades.includes(wanted)
+  if (isLetThrough && request.minor === 1 && !x.hasRequestBody) {
     x.upgrade = wanted
     return null
   }
   // RFC 9220 section 3. A CONNECT cannot go on without its protocol.
   if (isOverHttp2) return 'not_implemented'
   return route.webSocket?.config.isRequired === true ? refuse(x, 'upgrade_required') : null
+}
+
+/** Of what a client would change to, WebSocket or the first that the route lets through: who asks for several leaves the choice to us. */
+function chooseProtocol(lines: readonly string[], { config }: CompiledRoute): string {
+  const names = lines.join(',').split(',', MAX_PROTOCOLS)
+  let first = ''
+  for (const name of names) {
+    const wanted = name.trim().toLowerCase()
+    if (wanted === WEBSOCKET) return WEBSOCKET
+    if (first === '' && config.upgrades.includes(wanted)) first = wanted
+  }
+  return first
 }
 
 function readWebSocket(x: Exchange, route: CompiledRoute): ErrorCode | null {
@@ -299,6 +313,11 @@ export class UpgradeTunnel extends Timed {
   }
 }
 
+/** `end`: called when the tunnel is over from our side. */
+export function createTunnel(x: Exchange, { wheel, clock }: ProxyContext, end: (x: Exchange) => void): UpgradeTunnel {
+  return new UpgradeTunnel(x, x.route as CompiledRoute, { wheel, now: clock.now, end })
+}
+
 /**
  * The endpoint has answered a request for another protocol: with 101 it is spoken from here on. False: it has answered as if nothing had been
  * asked, and in HTTP/2 that would read as consent.
@@ -321,8 +340,13 @@ export function isConsent(x: Exchange, status: number): boolean {
   return status >= 200 && status < 300 && x.request.protocol !== ''
 }
 
-/** What the client said before it knew that it may. */
+/** The tunnel stands: what the client said before it knew that it may goes on. One that comes to a listener on its way out is closed at once. */
 export function sendHeld(x: Exchange): void {
+  sendToEndpoint(x)
+  if ((x.listener as ListenerRuntime).life.isDraining) x.tunnel?.goAway()
+}
+
+function sendToEndpoint(x: Exchange): void {
   const { heldRequest } = x
   const connection = x.attempt?.connection ?? null
   x.heldRequest = null

@@ -53,6 +53,48 @@ function defineTests(): void {
       assert.deepEqual([one.active, one.retries], [40, 19])
     })
 
+    it('loses its floor after three retries in a row in vain, over all workers, and has the share of the requests left', () => {
+      const [one, two] = setUp()
+      for (let i = 0; i < 3; i++) {
+        assert((i % 2 === 0 ? one : two).tryAcquire(T))
+        one.release()
+        ;(i % 2 === 0 ? one : two).learn(false, true, T)
+      }
+      assert.equal(acquire(two, 5, T + 1000), 0)
+      for (let i = 0; i < 20; i++) one.begin(T + 1000)
+      assert.equal(acquire(two, 5, T + 1000), 1, 'three of the four that 20 requests earn are spent')
+    })
+
+    it('has its floor again as soon as anything succeeds, or after half a minute for one try', () => {
+      const [one, two] = setUp()
+      const fail = (nowMs: number) => one.learn(false, true, nowMs)
+      for (let i = 0; i < 3; i++) fail(T)
+      assert(!two.tryAcquire(T))
+      two.learn(true, false, T)
+      assert(two.tryAcquire(T))
+      two.release()
+      for (let i = 0; i < 3; i++) fail(T + 20_000)
+      assert(!one.tryAcquire(T + 49_999))
+      assert(one.tryAcquire(T + 50_000))
+      one.release()
+      fail(T + 50_000)
+      assert(!one.tryAcquire(T + 50_001), 'one more in vain is enough')
+    })
+
+    it('keeps its floor while first attempts fail and retries help', () => {
+      const [one] = setUp()
+      for (let i = 0; i < 100; i++) {
+        const nowMs = T + i * 2000
+        one.begin(nowMs)
+        one.learn(false, false, nowMs)
+        assert(one.tryAcquire(nowMs), `${i}`)
+        one.release()
+        // Every second retry is in vain too.
+        one.learn(i % 2 === 0, true, nowMs)
+        one.end()
+      }
+    })
+
     it('spends 20 % of the requests of the window, however short the retries are', () => {
       const [one, two] = setUp({ minPerSecond: 0 })
       for (let i = 0; i < 500; i++) {

@@ -7,6 +7,10 @@ import { RatioBudget, ratioBudgetWords } from './ratio-budget.ts'
  * - at the same time: max(minConcurrency, activeRatio * active requests). Keeps retries from filling a slow service.
  * - in each window: max(minPerSecond * seconds, windowRatio * requests). Keeps a service that fails fast, where few requests are
  *   active at a time, from being asked again for each.
+ *
+ * The floor (minPerSecond) is for services with little traffic that fail now and then. It is withdrawn while retries are of no use: after
+ * `maxInVain` of them in a row that failed, with no success of any request in between, only the share of the requests counts, until
+ * something succeeds or `vainMs` have passed. So a dead service is not asked twice for everything where there is little traffic.
  */
 export interface RetryBudgetConfig {
   /** Default 0.2. */
@@ -19,6 +23,10 @@ export interface RetryBudgetConfig {
   readonly minPerSecond: number
   /** Default 10 s. */
   readonly windowMs: number
+  /** Default 3. */
+  readonly maxInVain: number
+  /** Default 30 s. */
+  readonly vainMs: number
 }
 
 export const RETRY_BUDGET_DEFAULTS: RetryBudgetConfig = {
@@ -27,10 +35,14 @@ export const RETRY_BUDGET_DEFAULTS: RetryBudgetConfig = {
   windowRatio: 0.2,
   minPerSecond: 1,
   windowMs: 10_000,
+  maxInVain: 3,
+  vainMs: 30_000,
 }
 
-/** Word of the retries now running; the column of a worker follows, a cache line each. */
+/** Words: the retries now running, those in vain in a row, and when the last of these was; the column of a worker follows, a cache line each. */
 const RETRIES = 0
+const IN_VAIN = 1
+const VAIN_AT = 2
 const HEADER_WORDS = 16
 const COLUMN_WORDS = 16
 const ACTIVE = 0
@@ -82,7 +94,7 @@ export class RetryBudget {
   tryAcquire(nowMs: number): boolean {
     const limit = Math.max(this.#config.minConcurrency, Math.floor(this.#config.activeRatio * this.active + 1e-9))
     let held = Atomics.load(this.#words, this.#retries)
-    if (held >= limit || !this.#window.tryWithdraw(nowMs)) return false
+    if (held >= limit || !this.#window.tryWithdraw(nowMs, !this.#isInVain(nowMs))) return false
     while (held < limit) {
       const seen = Atomics.compareExchange(this.#words, this.#retries, held, held + 1)
       if (seen === held) {
@@ -98,6 +110,27 @@ export class RetryBudget {
   release(): void {
     Atomics.sub(this.#words, this.#column + OWN_RETRIES, 1)
     Atomics.sub(this.#words, this.#retries, 1)
+  }
+
+  /** How an attempt has ended: whether what it got is of use, and whether it was a retry. */
+  learn(isGood: boolean, isRetry: boolean, nowMs: number): void {
+    const words = this.#words
+    const at = this.#area.at + IN_VAIN
+    const inVain = Atomics.load(words, at)
+    if (isGood) {
+      if (inVain !== 0) Atomics.store(words, at, 0)
+      return
+    }
+    if (!isRetry) return
+    // It stays at the limit, so that after `vainMs` one more failure is enough.
+    if (inVain < this.#config.maxInVain) Atomics.add(words, at, 1)
+    Atomics.store(words, this.#area.at + VAIN_AT, nowMs | 0)
+  }
+
+  #isInVain(nowMs: number): boolean {
+    if (Atomics.load(this.#words, this.#area.at + IN_VAIN) < this.#config.maxInVain) return false
+    const ageMs = (nowMs - Atomics.load(this.#words, this.#area.at + VAIN_AT)) | 0
+    return ageMs < this.#config.vainMs
   }
 
   /** Requests now running, over all workers. */

@@ -78,6 +78,11 @@ export class Hedge {
     return this.#budget.tryWithdraw(nowMs)
   }
 
+  /** Gives back what `trySpend` took just before, with the same `nowMs`: there was no endpoint for it. */
+  refund(nowMs: number): void {
+    this.#budget.refund(nowMs)
+  }
+
   /**
    * An attempt ended after `latencyMs`, or was cancelled because the other one won: then its time until that is what is known of it.
    * Attempts that failed are not recorded.

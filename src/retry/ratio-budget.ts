@@ -44,14 +44,14 @@ export class RatioBudget {
 
   /**
    * Takes one extra request. It is counted first and taken back when it was one too many: of two workers that want the last one
-   * at the same instant neither may get it, but never both.
+   * at the same instant neither may get it, but never both. `hasFloor`: whether `minPerWindow` counts.
    */
-  tryWithdraw(nowMs: number): boolean {
+  tryWithdraw(nowMs: number, hasFloor = true): boolean {
     const at = this.#window.bucketAt(nowMs)
     if (at === -1) return false
     Atomics.add(this.#words, at + EXTRAS, 1)
     const totals = this.#window.sum(nowMs)
-    if (totals[EXTRAS]! <= Math.max(this.#minPerWindow, this.#ratio * totals[REQUESTS]!)) return true
+    if (totals[EXTRAS]! <= Math.max(hasFloor ? this.#minPerWindow : 0, this.#ratio * totals[REQUESTS]!)) return true
     Atomics.sub(this.#words, at + EXTRAS, 1)
     return false
   }

@@ -56,15 +56,54 @@ describe('the latency estimate', () => {
     near(state.latencyMs(T + 3000), 500 * Math.exp(-3))
   })
 
-  it('is raised by failures but never lowered', () => {
+  it('is raised by failures but never lowered: failing at once is not being fast', () => {
     for (const kind of ['mean', 'peak'] as const) {
       const { state, end } = setUp({ kind, decayMs: 1000 })
       end('success', T, 100)
       end('failure', T + 500, 1)
-      near(state.latencyMs(T + 500), 100 * Math.exp(-0.5))
+      near(state.latencyMs(T + 500), 100 * Math.exp(-0.5) * (1 + 4 * (1 - Math.exp(-0.5))))
+      const beforeMs = state.latencyMs(T + 500)
       end('failure', T + 500, 5000)
-      assert(state.latencyMs(T + 500) > 100)
+      assert(state.latencyMs(T + 500) >= beforeMs)
+      if (kind === 'peak') assert.equal(state.latencyMs(T + 500), 5000)
     }
+  })
+
+  it('of an endpoint that only fails rises from what it is for others up to 10 s, whatever the failures took', () => {
+    for (const kind of ['mean', 'peak'] as const) {
+      const { state, end } = setUp({ kind, decayMs: 1000 })
+      end('success', T, 5)
+      for (let ms = 1; ms <= 1000; ms++) end('failure', T + ms, ms % 2 === 0 ? 0.1 : -1)
+      assert(state.latencyMs(T + 1000) > 50, `${state.latencyMs(T + 1000)}`)
+      for (let ms = 1000; ms <= 60_000; ms++) end('failure', T + ms, 0.1)
+      assert(state.latencyMs(T + 60_000) > 9900 && state.latencyMs(T + 60_000) < 10_100, `${state.latencyMs(T + 60_000)}`)
+    }
+  })
+
+  it('counts an answer of 500 and above as a failure, and one of which nothing else is known as slow', () => {
+    const { state } = setUp({ kind: 'mean', decayMs: 1000 })
+    state.begin()
+    state.end('success', T, 0.1, true)
+    assert.equal(state.latencyMs(T), 100)
+    const other = setUp({ kind: 'mean', decayMs: 1000 })
+    other.end('failure', T)
+    assert.equal(other.state.latencyMs(T), 100)
+  })
+
+  it('is moved by few failures only by a little', () => {
+    const { state, end } = setUp({ kind: 'peak', decayMs: 1000 })
+    for (let ms = 0; ms < 10_000; ms++) end(ms % 10 === 0 ? 'failure' : 'success', T + ms, ms % 10 === 0 ? 0.1 : 5)
+    assert(state.latencyMs(T + 10_000) > 6 && state.latencyMs(T + 10_000) < 9, `${state.latencyMs(T + 10_000)}`)
+  })
+
+  it('is raised, never lowered, by a request that was overtaken', () => {
+    const { state } = setUp({ kind: 'peak', decayMs: 1000 })
+    state.overtaken(50, T)
+    assert.equal(state.latencyMs(T), 50)
+    state.overtaken(20, T + 1)
+    near(state.latencyMs(T + 1), 50 * Math.exp(-0.001))
+    state.overtaken(80, T + 1)
+    assert.equal(state.latencyMs(T + 1), 80)
   })
 
   it('is not touched by neutral ends, by ends without a time, or when nobody asked for it', () => {

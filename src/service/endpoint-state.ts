@@ -70,6 +70,15 @@ export const MAX_ASIDE_MS = 2 ** 29 - 1 - MAX_SKEW_MS
 /** From then on, when an endpoint was added makes no difference to anything. */
 const LONG_AGO_MS = 2 ** 30
 const MIN_LATENCY_MS = 0.001
+/**
+ * A failure counts as an answer that took so many times what the endpoint takes anyway: otherwise one that fails at once would look fast,
+ * and get all the traffic. Where a tenth of the answers are failures, the estimate becomes half as much again.
+ */
+const FAILURE_FACTOR = 4
+/** ... where nothing is known of it, as this much, ... */
+const UNKNOWN_FAILURE_MS = 100
+/** ... and never more than this, so that it is soon forgotten when all is well again. */
+const MAX_FAILURE_MS = 10_000
 
 function createMark(nowMs: number, kind: number): number {
   return (nowMs << 2) | kind
@@ -238,7 +247,10 @@ export class SharedEndpointState implements EndpointState {
   settle(outcome: Outcome, nowMs: number, latencyMs = -1, isError = false): void {
     if (outcome === 'neutral') return
     const isFailure = outcome === 'failure'
-    if (latencyMs >= 0 && this.#decayMs > 0) this.#observe(latencyMs, nowMs, isFailure)
+    if (this.#decayMs > 0) {
+      if (isFailure || isError) this.#observeFailure(Math.max(0, latencyMs), nowMs)
+      else if (latencyMs >= 0) this.#observe(latencyMs, nowMs)
+    }
     if (this.#isCompared) this.#count(latencyMs, isFailure || isError)
     if (isFailure) {
       this.#doubles[this.#totals + TALLY_FAILURES]! += 1
@@ -246,6 +258,11 @@ export class SharedEndpointState implements EndpointState {
     } else if (this.#isEjecting) {
       this.#onSuccess(nowMs)
     }
+  }
+
+  overtaken(latencyMs: number, nowMs: number): void {
+    if (this.#decayMs > 0 && latencyMs > this.latencyMs(nowMs)) this.#observe(latencyMs, nowMs)
+    if (this.#isCompared) this.#count(latencyMs, false)
   }
 
   /** For the comparison with other endpoints: totals of this worker, which nobody else writes. */
@@ -259,23 +276,37 @@ export class SharedEndpointState implements EndpointState {
     doubles[at + TALLY_LATENCY_MS]! += latencyMs
   }
 
+  #observe(sampleMs: number, nowMs: number): void {
+    const estimateMs = this.#doubles[this.#latency + SLOT_LATENCY]!
+    const kept = this.#keptAt(nowMs)
+    const isPeak = this.#isPeak && sampleMs > estimateMs * kept
+    this.#setLatency(isPeak ? sampleMs : estimateMs * kept + sampleMs * (1 - kept), nowMs)
+  }
+
+  #observeFailure(sampleMs: number, nowMs: number): void {
+    const estimateMs = this.#doubles[this.#latency + SLOT_LATENCY]!
+    if (estimateMs === 0) return this.#setLatency(Math.max(UNKNOWN_FAILURE_MS, sampleMs), nowMs)
+    const kept = this.#keptAt(nowMs)
+    const sunkMs = estimateMs * kept
+    if (sampleMs > sunkMs) return this.#observe(sampleMs, nowMs)
+    const countedMs = Math.max(sunkMs, Math.min(FAILURE_FACTOR * sunkMs, MAX_FAILURE_MS))
+    this.#setLatency(sunkMs + countedMs * (1 - kept), nowMs)
+  }
+
+  /** How much of the estimate still counts. */
+  #keptAt(nowMs: number): number {
+    if (this.#doubles[this.#latency + SLOT_LATENCY] === 0) return 0
+    return Math.exp(-Math.max(0, nowMs - this.#doubles[this.#latency + SLOT_LATENCY_AT]!) / this.#decayMs)
+  }
+
   /**
    * Workers that report in the same instant may overwrite each other's sample: the estimate is one of many samples, and none of them
    * is worth a lock.
    */
-  #observe(sampleMs: number, nowMs: number, isFailure: boolean): void {
-    const at = this.#latency
-    const estimateMs = this.#doubles[at + SLOT_LATENCY]!
-    const ageMs = Math.max(0, nowMs - this.#doubles[at + SLOT_LATENCY_AT]!)
-    const kept = estimateMs === 0 ? 0 : Math.exp(-ageMs / this.#decayMs)
-    const isAbove = sampleMs > estimateMs * kept
-    if (isFailure && !isAbove) return
+  #setLatency(estimateMs: number, nowMs: number): void {
     // 0 would say that nothing is known.
-    this.#doubles[at + SLOT_LATENCY] = Math.max(
-      MIN_LATENCY_MS,
-      isAbove && this.#isPeak ? sampleMs : estimateMs * kept + sampleMs * (1 - kept),
-    )
-    this.#doubles[at + SLOT_LATENCY_AT] = nowMs
+    this.#doubles[this.#latency + SLOT_LATENCY] = Math.max(MIN_LATENCY_MS, estimateMs)
+    this.#doubles[this.#latency + SLOT_LATENCY_AT] = nowMs
   }
 
   #isUnhealthy(): boolean {

@@ -53,12 +53,14 @@ export interface EndpointState {
   begin(): void
   /**
    * A request ended. Call exactly once for each `begin`. `latencyMs` is the time from sending it to the head of the response; leave
-   * it out when there was no response to wait for. Of a failure it can only raise the estimate: failing fast is not being fast.
-   * `isError`: the endpoint answered, but with a status of 500 or above; that counts for its error rate only.
+   * it out when there was no response to wait for. A failure raises the estimate: failing fast is not being fast. `isError`: the endpoint
+   * answered, but with a status of 500 or above; that counts for its error rate, and for its latency as a failure does.
    */
   end(outcome: Outcome, nowMs: number, latencyMs?: number, isError?: boolean): void
   /** The outcome of what goes on, such as a connection that stands: it stays in flight until it ends, `neutral`. */
   settle(outcome: Outcome, nowMs: number, latencyMs?: number, isError?: boolean): void
+  /** A request is given up after `latencyMs` because another attempt was faster: it takes that long at least. `end` follows, neutral. */
+  overtaken(latencyMs: number, nowMs: number): void
 }
 
 export function createEndpoint(config: EndpointConfig, state: EndpointState): Endpoint {

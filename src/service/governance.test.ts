@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { createSeededRandom } from '../base/clock.ts'
 import { ADAPTIVE_THROTTLE_DEFAULTS } from '../breaker/adaptive-throttle.ts'
-import { REJECTED } from '../breaker/breaker.ts'
+import { type Breaker, REJECTED } from '../breaker/breaker.ts'
 import { CIRCUIT_BREAKER_DEFAULTS } from '../breaker/circuit-breaker.ts'
 import type { BreakerConfig, GatewayConfig, RateLimitFilterConfig, ServiceConfig } from '../config/types.ts'
 import { Governance, GovernanceStore } from './governance.ts'
@@ -71,6 +71,20 @@ describe('what governs services over all workers', () => {
     first.record(first.allow(1000), 'failure', 1, 1000)
     assert.equal(breaker(1, 'a:1').allow(1000), REJECTED)
     assert.notEqual(breaker(1, 'b:1').allow(1000), REJECTED)
+  })
+
+  it('gives the probe of a worker that died to another, and leaves breakers of other kinds alone', () => {
+    const store = new GovernanceStore(2, random)
+    const throttle: BreakerConfig = { ...ADAPTIVE_THROTTLE_DEFAULTS, kind: 'adaptive-throttle', per: 'service' }
+    const other = { ...UP, name: 'other', breaker: throttle } as unknown as ServiceConfig
+    const lease = store.retain({ ...config([]), services: { ...config([]).services, other } }, 0)
+    const breakers = [0, 1].map((worker) => new Governance(lease.layout, worker, random).breaker('up', null, BREAKER, 0))
+    const [one, two] = breakers as [Breaker, Breaker]
+    one.record(one.allow(0), 'failure', 1, 0)
+    assert.notEqual(one.allow(6000), REJECTED)
+    assert.equal(two.allow(6001), REJECTED)
+    store.resetWorker(0)
+    assert.notEqual(two.allow(6002), REJECTED)
   })
 
   it('keeps a breaker over a reload, unless its kind changes', () => {

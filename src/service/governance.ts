@@ -2,7 +2,7 @@ import type { Random } from '../base/clock.ts'
 import { type SharedAreaLayout, type SharedAreaLease, SharedAreaStore, SharedAreas } from '../base/shared-area.ts'
 import { AdaptiveThrottle, adaptiveThrottleWords } from '../breaker/adaptive-throttle.ts'
 import type { Breaker } from '../breaker/breaker.ts'
-import { CircuitBreaker, circuitBreakerWords } from '../breaker/circuit-breaker.ts'
+import { CIRCUIT_BREAKER_DEFAULTS, CircuitBreaker, circuitBreakerWords } from '../breaker/circuit-breaker.ts'
 import type { BreakerConfig, GatewayConfig, HedgeConfig, RateLimitFilterConfig, RetryConfig, ServiceConfig } from '../config/types.ts'
 import { createSharedTable, SharedTable, type SharedTableLayout } from '../limit/shared-table.ts'
 import { RETRY_BUDGET_DEFAULTS, RetryBudget, retryBudgetWords } from '../retry/budget.ts'
@@ -29,6 +29,9 @@ export interface GovernanceLayout {
 export function rateLimitId(config: RateLimitFilterConfig, route: string, index: number): string {
   return config.name === null ? `route ${route} ${index}` : `name ${config.name}`
 }
+
+/** How the ids of breakers of this kind begin. */
+const CIRCUIT_ID = 'circuit '
 
 /** Whose breaker it is: of the service, or of one endpoint. What is stored differs by kind, so that they share no memory. */
 function breakerId({ kind }: BreakerConfig, service: string, address: string | null): string {
@@ -120,6 +123,9 @@ export class GovernanceStore {
     this.limits.resetWorker(worker)
     const areas = this.#retryBudgets.all()
     for (const name of areas.names) new RetryBudget(areas.area(name), RETRY_BUDGET_DEFAULTS).clearWorker(worker)
+    const breakers = this.#breakers.all()
+    for (const id of breakers.names)
+      if (id.startsWith(CIRCUIT_ID)) new CircuitBreaker(breakers.area(id), CIRCUIT_BREAKER_DEFAULTS).clearWorker(worker)
   }
 }
 

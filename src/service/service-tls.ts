@@ -1,13 +1,20 @@
+import { constants } from 'node:crypto'
 import net from 'node:net'
 import { type ConnectionOptions, createSecureContext, type SecureContext } from 'node:tls'
 import type { ServiceTlsConfig, TlsTexts } from '../config/tls-types.ts'
 
 /** Compiles what all endpoints of a service have in common. Throws when OpenSSL does not take a file. */
-export function createServiceContext({ ca, cert, key, minVersion }: ServiceTlsConfig, texts: TlsTexts): SecureContext {
+export function createServiceContext(
+  { ca, cert, key, minVersion }: ServiceTlsConfig,
+  texts: TlsTexts,
+  { isHttp2 = false } = {},
+): SecureContext {
   return createSecureContext({
     ...(ca === null ? {} : { ca: texts[ca] ?? '' }),
     ...(cert === null || key === null ? {} : { cert: texts[cert] ?? '', key: texts[key] ?? '' }),
     minVersion,
+    // RFC 9113 section 9.2.1: with HTTP/2 nobody renegotiates. Over HTTP/1.1 there are endpoints that ask for a certificate in this way.
+    ...(isHttp2 ? { secureOptions: constants.SSL_OP_NO_RENEGOTIATION } : {}),
   })
 }
 
@@ -44,10 +51,20 @@ const WORDS: Readonly<Record<string, string>> = {
   ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED: 'it wants a certificate from us',
 }
 
+const REFUSAL = /^ERR_SSL_.*_ALERT_(CERTIFICATE_|BAD_CERTIFICATE|UNSUPPORTED_CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED)/
+
+/**
+ * Whether an endpoint says that it does not want our certificate. With TLS 1.3 that comes when we take the handshake for done, and in
+ * place of the first response.
+ */
+export function isCertificateRefusal(error: NodeJS.ErrnoException): boolean {
+  return REFUSAL.test(error.code ?? '')
+}
+
 /** Why a connection could not be opened: null when that had nothing to do with TLS, else a sentence for the log. */
 export function tlsFailureOf(error: NodeJS.ErrnoException): string | null {
   const code = error.code ?? ''
-  const words = WORDS[code]
+  const words = WORDS[code] ?? (REFUSAL.test(code) ? 'it does not believe the certificate we show, or wants one' : undefined)
   if (words !== undefined) return `${words} (${code})`
   const isTls =
     code.startsWith('ERR_SSL') || code.startsWith('ERR_TLS') || code.startsWith('CERT_') || error.message.includes('before secure TLS')

@@ -192,9 +192,10 @@ test('a message that stops half way ends the connection by the read limit, an id
 test('a trickle of bytes does not extend the read limit of a message', async (t) => {
   const { port, errors } = await start(t, echoLines, { readTimeoutMs: 100 })
   const startedAt = performance.now()
-  const pieces = Array.from({ length: 80 }, () => 'x')
-  const { ended } = await rawRequest(port, pieces, { pauseMs: 20, timeoutMs: 5000 })
-  assert.ok(performance.now() - startedAt < 1000)
+  // Ten seconds of it.
+  const pieces = Array.from({ length: 500 }, () => 'x')
+  const { ended } = await rawRequest(port, pieces, { pauseMs: 20, timeoutMs: 30_000 })
+  assert.ok(performance.now() - startedAt < 5000)
   assert.notEqual(ended, 'timeout')
   assert.equal((errors[0] as TcpError).code, 'read-timeout')
 })
@@ -217,7 +218,7 @@ test('a client that sends everything before it reads gets its reply', async (t) 
   assert.equal(Buffer.concat(chunks).toString(), 'enough')
 })
 
-test('a client that reads nothing ends by the write limit; a slow one that reads does not', { timeout: 20_000 }, async (t) => {
+test('a client that reads nothing ends by the write limit; a slow one that reads does not', { timeout: 120_000 }, async (t) => {
   const { port, errors } = await start(
     t,
     async (connection) => {

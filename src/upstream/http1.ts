@@ -16,7 +16,7 @@ import { isWorthReading, joinPartialHead } from '../codec/http1/partial-head.ts'
 import { sanitizeTrailers } from '../codec/http1/trailers.ts'
 import type { UpstreamConnection, UpstreamEvents } from '../exchange/contracts.ts'
 import type { Attempt } from '../exchange/exchange.ts'
-import { tlsFailureOf } from '../service/service-tls.ts'
+import { isCertificateRefusal, tlsFailureOf } from '../service/service-tls.ts'
 import { authorityFor } from './authority.ts'
 import type { ConnectOptions } from './connector.ts'
 import { switchRefusal } from './switch.ts'
@@ -380,7 +380,8 @@ export class Http1Connection extends Timed implements WireOwner, UpstreamConnect
     const attempt = this.#detach()
     if (attempt === null) return
     const reason = error === null ? 'closed by the endpoint' : error.message
-    const tlsFailure = wasConnecting && error !== null && this.#options.tls !== null ? tlsFailureOf(error) : null
+    const isTls = error !== null && this.#options.tls !== null && (wasConnecting || (wasHead && isCertificateRefusal(error)))
+    const tlsFailure = isTls ? tlsFailureOf(error) : null
     if (tlsFailure !== null) {
       this.#options.tls?.forgetSession()
       this.#options.onTlsFailure(tlsFailure)

@@ -224,6 +224,7 @@ export class Http2UpstreamStream extends Http2Stream implements UpstreamConnecti
     // Servers reset without an error what they have answered (RFC 9113 section 8.1), and node:http2 does so in place of its last, empty DATA
     // frame. There is no error: what has come is all there is, unless a length was told and not reached.
     const isWhole = this.hasHead && (this.expectedBytes === -1 || this.receivedBytes === this.expectedBytes)
+    if (isRemote && this.attempt !== null) this.attempt.resetCode = code
     if (isRemote && code === NO_ERROR && isWhole && this.attempt !== null) return this.complete('')
     const attempt = this.detach()
     if (attempt === null) return

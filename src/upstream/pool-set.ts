@@ -50,7 +50,7 @@ export class PoolSet {
   constructor(options: PoolSetOptions) {
     this.#options = options
     const { tls } = options.config
-    this.#context = tls === null ? null : createServiceContext(tls, options.texts)
+    this.#context = tls === null ? null : createServiceContext(tls, options.texts, { isHttp2: options.config.http2 !== null })
   }
 
   get(endpoint: Endpoint): EndpointPool {

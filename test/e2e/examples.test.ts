@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
 import { test } from 'node:test'
+import { WebSocket } from 'ws'
 import { requirePrograms } from '../support/programs.ts'
-import { curl } from '../support/run.ts'
+import { curl, runProgram } from '../support/run.ts'
 import { LAUNCHER, runSluice, startSluice } from '../support/sluice.ts'
 import { startUpstream } from '../support/upstream.ts'
 import { waitFor } from '../support/wait.ts'
@@ -22,6 +24,25 @@ test('the quickstart answers through its service', async (t) => {
   const sluice = await startSluice(t, text.replace(':8080', '127.0.0.1:0'))
   const answers = [await curl(`${sluice.url}/a?b=c`), await curl(`${sluice.url}/a?b=c`)]
   assert.deepEqual(answers.sort(), ['first got /a?b=c', 'second got /a?b=c'])
+})
+
+test('the filter of the README runs where no package is installed', async (t) => {
+  const upstream = await startUpstream(t, (_, response) => response.end('through\n'))
+  const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
+  const shown = /^```ts\n([\s\S]*?)^```/m.exec(readme)?.[1] ?? assert.fail('the README shows a filter')
+  assert.match(shown, /from 'sluice'/)
+  const text = shown
+    .replace('127.0.0.1:9001', upstream.address)
+    .replace(
+      "listeners: { web: { address: ':8080' } }",
+      "admin: { address: '127.0.0.1:0' }, listeners: { web: { address: '127.0.0.1:0' } }",
+    )
+  const sluice = await startSluice(t, text, { fileName: 'sluice.config.ts' })
+  assert.match(await curl('-i', `${sluice.url}/users`), /^HTTP\/1\.1 401 [\s\S]*no key\n$/)
+  assert.match(
+    await curl('-i', '-H', 'X-Key: open sesame', `${sluice.url}/users`),
+    /^HTTP\/1\.1 200 [\s\S]*x-served-by: sluice[\s\S]*through\n$/i,
+  )
 })
 
 test('the demo answers within seconds as its text promises, and ends in order', async (t) => {
@@ -63,6 +84,32 @@ test('the demo answers within seconds as its text promises, and ends in order', 
   const certificate = /curl --cacert (\S+) https:/.exec(out)?.[1] ?? assert.fail(out)
   assert.match(await curl('--cacert', certificate, 'https://localhost:8443/anything'), /"x-forwarded-proto": "https"/i)
   assert.match(await curl('http://127.0.0.1:9900/readyz'), /ready/)
+  assert.match(await ask('/anything', '--http2-prior-knowledge'), /^HTTP\/2 200/)
+
+  // The longer commands, as a shell runs them.
+  const commands = [...out.matchAll(/^ {2}# .*\n {2}(.*)$/gm)].map((match) => match[1] as string)
+  const [webSocket = '', grpc = '', tcp = ''] = await Promise.all(
+    commands.map(async (command) => {
+      const { stdout, stderr } = await runProgram('/bin/sh', ['-c', command])
+      return stdout + stderr
+    }),
+  )
+  assert.equal(commands.length, 3)
+  assert.match(webSocket, /^HTTP\/1\.1 101 [\s\S]*hello from echo-\d; what you send comes back/)
+  assert.match(grpc, /ping[\s\S]*grpc-status: 0/)
+  assert.equal(tcp, 'hello\n')
+  const client = new WebSocket('ws://127.0.0.1:8080/chat')
+  const messages: string[] = []
+  client.on('message', (data) => void messages.push(String(data)))
+  await once(client, 'open')
+  client.send('one')
+  client.send('x'.repeat(125))
+  await waitFor('the messages', () => messages.length === 3)
+  assert.deepEqual(messages.slice(1), ['one', 'x'.repeat(125)])
+  client.ping('p')
+  assert.equal(String((await once(client, 'pong'))[0]), 'p')
+  client.send('x'.repeat(126))
+  assert.equal((await once(client, 'close'))[0], 1009)
 
   const second = await runSluice(['demo'])
   assert.equal(second.code, 1)

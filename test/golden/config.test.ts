@@ -4,16 +4,9 @@ import assert from 'node:assert/strict'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { create, toBinary } from '@bufbuild/protobuf'
-import {
-  DescriptorProtoSchema,
-  FileDescriptorProtoSchema,
-  FileDescriptorSetSchema,
-  MethodDescriptorProtoSchema,
-  ServiceDescriptorProtoSchema,
-} from '@bufbuild/protobuf/wkt'
 import { createSelfSigned } from '../../src/command/demo/certificate.ts'
 import { formatProblems, loadConfig } from '../../src/config/load.ts'
+import { descriptorsOf } from '../support/descriptors.ts'
 
 const SEPARATOR = '\n----\n'
 const ENV = { WEB_PORT: '8080', EMPTY: '', WORKERS: '3', DIGITS: '12345678901234567890', SERVICE: 'usres', OFF: 'null', INJECTED: '${WORKERS}' }
@@ -30,24 +23,9 @@ for (const name of ['a', 'b']) {
   FILES[`/etc/sluice/tls/${name}.crt`] = cert
   FILES[`/etc/sluice/tls/${name}.key`] = key
 }
+FILES['/etc/sluice/tls/disorder.crt'] = `${FILES['/etc/sluice/tls/b.crt']}${FILES['/etc/sluice/tls/a.crt']}`
 FILES['/etc/sluice/tls/broken.crt'] = '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n'
 FILES['/etc/sluice/tls/encrypted.key'] = '-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n'
-
-/** A file of descriptors with one service. */
-function descriptorsOf(dependency: string[]): Uint8Array {
-  const message = create(DescriptorProtoSchema, { name: 'M' })
-  const method = create(MethodDescriptorProtoSchema, { name: 'Call', inputType: '.a.M', outputType: '.a.M' })
-  const service = create(ServiceDescriptorProtoSchema, { name: 'S', method: [method] })
-  const file = create(FileDescriptorProtoSchema, {
-    name: 'a.proto',
-    package: 'a',
-    syntax: 'proto3',
-    dependency,
-    messageType: [message],
-    service: [service],
-  })
-  return toBinary(FileDescriptorSetSchema, create(FileDescriptorSetSchema, { file: [file] }))
-}
 
 const BINARY_FILES: Record<string, Uint8Array> = {
   '/etc/sluice/good.binpb': descriptorsOf([]),

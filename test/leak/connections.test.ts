@@ -98,7 +98,7 @@ const config = (address: string) => ({
 })
 
 test('10,000 connections that are aborted, half-closed, left idle or left in the middle leave nothing behind', {
-  timeout: 120_000,
+  timeout: 240_000,
 }, async (t) => {
   const large = Buffer.alloc(2 * MIB, 'x')
   const upstream = await startUpstream(t, (request, response) => {
@@ -130,7 +130,7 @@ test('10,000 connections that are aborted, half-closed, left idle or left in the
   assert(after.residentBytes < middle.residentBytes + 48 * MIB, 'the second half needs no more memory than the first')
 })
 
-test('upstreams that die at random moments leave nothing behind', { timeout: 60_000 }, async (t) => {
+test('upstreams that die at random moments leave nothing behind', { timeout: 240_000 }, async (t) => {
   const random = createSeededRandom(11)
   const upstream = await startRawUpstream(t, (socket) => {
     const kind = Math.floor(random() * 8)
@@ -192,7 +192,7 @@ test('upstreams that die at random moments leave nothing behind', { timeout: 60_
   await waitFor('the end of the connections at the upstream', () => upstream.open === 0)
 })
 
-test('hours of traffic in short: memory after a long load is what it was after a short one', { timeout: 120_000 }, async (t) => {
+test('hours of traffic in short: memory after a long load is what it was after a short one', { timeout: 240_000 }, async (t) => {
   const upstream = await startUpstreamProcess(t, { body: 'x'.repeat(1000) })
   const sluice = await startSluice(t, config(upstream.address))
   const before = holding(sluice.pid)

@@ -18,7 +18,7 @@ export function holding(pid: number): Holding {
  * Waits until the process holds no more sockets than `before`, and none that the other side has left (CLOSE-WAIT). Throws, with what
  * is left, when that does not come about.
  */
-export async function assertNoSocketLeft(pid: number, before: Holding, timeoutMs = 10_000): Promise<void> {
+export async function assertNoSocketLeft(pid: number, before: Holding, timeoutMs = 60_000): Promise<void> {
   let now = holding(pid)
   const isClean = () => {
     now = holding(pid)

@@ -62,7 +62,7 @@ const config = (address: string) => ({
 })
 
 for (const framing of ['length', 'chunked'] as const) {
-  test(`1 GiB down and 1 GiB up (${framing}) arrive whole through flat memory`, { timeout: 120_000 }, async (t) => {
+  test(`1 GiB down and 1 GiB up (${framing}) arrive whole through flat memory`, { timeout: 300_000 }, async (t) => {
     const expected = sourceDigest(TOTAL)
     let uploaded = ''
     const upstream = await startUpstream(t, (request, response) => {
@@ -112,7 +112,7 @@ for (const framing of ['length', 'chunked'] as const) {
   })
 }
 
-test('a client that does not read and a service that does not read hold up the other side, not memory', { timeout: 60_000 }, async (t) => {
+test('a client that does not read and a service that does not read hold up the other side, not memory', { timeout: 120_000 }, async (t) => {
   let poured = 0
   const upstream = await startUpstream(t, (request, response) => {
     if (request.method === 'POST') return

@@ -67,7 +67,7 @@ for (const [down, up] of [
   ['h2', 'h2'],
 ] as const) {
   test(`${ROUNDS} WebSockets from ${down} to ${up} that are closed, cut off or refused leave nothing behind`, {
-    timeout: 60_000,
+    timeout: 240_000,
   }, async (t) => {
     const echo = await startEcho(t, up)
     const sluice = await startSluice(t, config(echo.address, up))
@@ -128,7 +128,7 @@ async function openIdle(t: CleanupScope, port: number, count: number): Promise<(
   }
 }
 
-test(`${IDLE} idle WebSockets need less than ${IDLE_BYTES} bytes each, both legs together`, { timeout: 60_000 }, async (t) => {
+test(`${IDLE} idle WebSockets need less than ${IDLE_BYTES} bytes each, both legs together`, { timeout: 240_000 }, async (t) => {
   const port = await freePort()
   const server = spawn(process.execPath, [join(LOAD, 'websocket-echo.ts'), String(port)], { stdio: 'inherit' })
   t.after(() => void server.kill('SIGKILL'))
@@ -151,7 +151,7 @@ test(`${IDLE} idle WebSockets need less than ${IDLE_BYTES} bytes each, both legs
   await assertNoSocketLeft(sluice.pid, before)
 })
 
-test('a WebSocket that has carried a large message is as small as any other when it is idle', { timeout: 60_000 }, async (t) => {
+test('a WebSocket that has carried a large message is as small as any other when it is idle', { timeout: 240_000 }, async (t) => {
   const echo = await startEcho(t, 'h1')
   const sluice = await startSluice(t, config(echo.address, 'h1'))
   const client = await startClient(t, 'h1', sluice.url)

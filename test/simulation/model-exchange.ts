@@ -124,6 +124,7 @@ export class ModelExchange implements PickContext, Waiter, Running {
     if (answer.failure === 'timeout') attempt.running?.cancel()
     if (isGood(answer)) {
       this.#recordLatencies()
+      this.#recordOvertaken(attempt)
       this.#endAttempt(attempt, 'success', answer.status)
       return this.#end(answer)
     }
@@ -141,6 +142,12 @@ export class ModelExchange implements PickContext, Waiter, Running {
   #recordLatencies(): void {
     const { simulation, hedge } = this.#worker
     if (hedge !== null) for (const { startedMs } of this.#attempts) hedge.record(simulation.nowMs - startedMs, simulation.nowMs)
+  }
+
+  #recordOvertaken(winner: Attempt): void {
+    const { nowMs } = this.#worker.simulation
+    for (const { endpoint, startedMs } of this.#attempts)
+      if (startedMs < winner.startedMs) endpoint.state.overtaken(nowMs - startedMs, nowMs)
   }
 
   #retry(attempt: Attempt, answer: Answer): void {
@@ -200,6 +207,7 @@ export class ModelExchange implements PickContext, Waiter, Running {
     const latencyMs = nowMs - attempt.startedMs
     attempt.endpoint.state.end(outcome, nowMs, latencyMs, status >= 500)
     if (attempt.token !== REJECTED) breaker?.record(attempt.token, breakerOutcome(outcome, status), latencyMs, nowMs)
+    if (outcome !== 'neutral') budget.learn(outcome === 'success' && status < 500, attempt.holdsBudget, nowMs)
     if (attempt.holdsBudget) budget.release()
   }
 

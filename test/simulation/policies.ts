@@ -47,4 +47,9 @@ export const DEFAULTS: Policies = {
 export const BREAKER: CircuitBreakerConfig = CIRCUIT_BREAKER_DEFAULTS
 
 /** A retry budget that never ends: for contrast. */
-export const NO_BUDGET: RetryBudgetConfig = { ...RETRY_BUDGET_DEFAULTS, minConcurrency: 1e9, minPerSecond: 1e9 }
+export const NO_BUDGET: RetryBudgetConfig = {
+  ...RETRY_BUDGET_DEFAULTS,
+  minConcurrency: 1e9,
+  minPerSecond: 1e9,
+  maxInVain: Number.POSITIVE_INFINITY,
+}

@@ -19,6 +19,7 @@ const PACKAGES = {
   nghttpd: 'nghttp2-server',
   nginx: 'nginx-light',
   openssl: 'openssl',
+  prlimit: 'util-linux',
   protoc: 'protobuf-compiler',
   'redis-benchmark': 'redis-tools',
   'redis-cli': 'redis-tools',

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process'
+import { endsWithUs } from './children.ts'
 import { requirePrograms } from './programs.ts'
 
 export interface RunOptions {
@@ -6,8 +7,10 @@ export interface RunOptions {
   env?: Record<string, string | undefined>
   /** Given to the program's standard input. Default: nothing, closed. */
   input?: string
-  /** Then it is killed. Default 30 s. */
+  /** Then it is killed. Default 60 s. */
   timeoutMs?: number
+  /** Sends it a SIGINT when this is aborted. */
+  interrupt?: AbortSignal
 }
 
 export interface RunResult {
@@ -23,9 +26,11 @@ export function runProgram(program: string, args: readonly string[], options: Ru
     const child = spawn(program, args, {
       cwd: options.cwd,
       env: { ...process.env, ...options.env },
-      timeout: options.timeoutMs ?? 30_000,
+      timeout: options.timeoutMs ?? 60_000,
       killSignal: 'SIGKILL',
     })
+    endsWithUs(child)
+    options.interrupt?.addEventListener('abort', () => void child.kill('SIGINT'))
     let stdout = ''
     let stderr = ''
     child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text))
@@ -40,7 +45,7 @@ export function runProgram(program: string, args: readonly string[], options: Ru
 /** Runs curl, quiet but for errors, without a proxy or a config file of this machine. Throws when it fails; returns its output. */
 export async function curl(...args: string[]): Promise<string> {
   const program = requirePrograms(['curl']).curl
-  const { code, stdout, stderr } = await runProgram(program, ['-q', '-sS', '--noproxy', '*', '--max-time', '20', ...args])
+  const { code, stdout, stderr } = await runProgram(program, ['-q', '-sS', '--noproxy', '*', '--max-time', '50', ...args])
   if (code !== 0) throw new Error(`curl ${args.join(' ')} ended with ${code}: ${stderr}${stdout}`)
   return stdout
 }

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import { endsWithUs } from './children.ts'
 import type { CleanupScope } from './cleanup.ts'
 import { type RunResult, runProgram } from './run.ts'
 
@@ -16,7 +17,7 @@ export interface StartOptions {
   env?: Record<string, string | undefined>
   /** Other files in the config's folder, by name. */
   files?: Record<string, string>
-  /** How long the start may take. Default 20 s. */
+  /** How long the start may take. Default 90 s: it takes one, and a busy machine takes many times as long. */
   timeoutMs?: number
 }
 
@@ -72,6 +73,7 @@ export async function startSluice(scope: CleanupScope, config: string | object, 
     env: { ...process.env, ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
+  endsWithUs(child)
   const exited = new Promise<Exit>((resolve) => child.once('close', (code, signal) => resolve({ code, signal })))
   const end = async (signal: NodeJS.Signals) => {
     if (child.exitCode === null && child.signalCode === null) child.kill(signal)
@@ -85,7 +87,7 @@ export async function startSluice(scope: CleanupScope, config: string | object, 
     rmSync(folder, { recursive: true, force: true })
   })
   const logs: string[] = []
-  const started = await readStart(child, logs, exited, options.timeoutMs ?? 20_000)
+  const started = await readStart(child, logs, exited, options.timeoutMs ?? 90_000)
   const port = (name?: string) => portOf(started.listeners, name)
   const adminUrl = started.admin === null ? null : `http://${started.admin}`
   const writeConfig = (next: string | object) => {

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { join } from 'node:path'
+import { endsWithUs } from './children.ts'
 import type { CleanupScope } from './cleanup.ts'
 
 /** An upstream in a process of its own, so that it can be killed, and so that it does not share a CPU with the test. */
@@ -60,6 +61,7 @@ export async function startUpstreamProcess(
 
 function start(port: number, body: string, delayMs: number): Promise<{ child: ChildProcess; port: number }> {
   const child = spawn(process.execPath, [PROGRAM, String(port), body, String(delayMs)], { stdio: ['ignore', 'pipe', 'inherit'] })
+  endsWithUs(child)
   return new Promise((resolve, reject) => {
     child.once('error', reject)
     child.once('exit', (code) => reject(new Error(`the upstream ended with ${code}`)))

@@ -18,10 +18,19 @@ export function loadSeconds(usual: number): number {
   return Number(process.env['SLUICE_TEST_LOAD_SECONDS'] ?? usual)
 }
 
-/** Keep-alive GETs from one thread of wrk. */
-export async function runWrk(url: string, { connections, seconds }: { connections: number; seconds: number }): Promise<LoadResult> {
-  const args = ['-t1', `-c${connections}`, `-d${seconds}s`, '--timeout', '10s', '--latency', url]
-  return parse(await runProgram(PROGRAM, args, { timeoutMs: seconds * 1000 + 20_000 }))
+export interface LoadOptions {
+  connections: number
+  /** At most, when `until` is given. */
+  seconds: number
+  /** Ends the load, which still tells what it saw. */
+  until?: AbortSignal
+}
+
+/** Keep-alive GETs from one thread of wrk. A request that takes 30 s is an error. */
+export async function runWrk(url: string, { connections, seconds, until }: LoadOptions): Promise<LoadResult> {
+  const args = ['-t1', `-c${connections}`, `-d${seconds}s`, '--timeout', '30s', '--latency', url]
+  const timeoutMs = seconds * 1000 + 60_000
+  return parse(await runProgram(PROGRAM, args, until === undefined ? { timeoutMs } : { timeoutMs, interrupt: until }))
 }
 
 /** Fails the assertion with everything wrk counted. */

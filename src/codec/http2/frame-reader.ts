@@ -1,4 +1,5 @@
 import type { WireBuffer } from '../../base/wire.ts'
+import { acquireScratch, releaseScratch } from '../scratch-pool.ts'
 import {
   CONTINUATION,
   DATA,
@@ -52,19 +53,29 @@ export class FrameReader {
   #padding = 0
   #partial: WireBuffer | null = null
   #partialAt = 0
-  /** Nothing is read any more. */
-  isStopped = false
+  #isStopped = false
+  /** Frames that may still begin in this `receive`. */
+  budget = 0
 
   constructor(handler: FrameHandler) {
     this.#handler = handler
   }
 
-  receive(bytes: WireBuffer, start: number, end: number): void {
+  /** Nothing is read any more. */
+  stop(): void {
+    this.#isStopped = true
+    if (this.#partial !== null) releaseScratch(this.#partial)
+    this.#partial = null
+  }
+
+  /** Where it stopped: at `end`, or before a frame for which there was no budget left. */
+  receive(bytes: WireBuffer, start: number, end: number): number {
     let at = start
     // A frame without payload has to be ended although there is no byte left.
-    while ((at < end || (this.#mode !== HEADER && this.#length === 0)) && !this.isStopped) {
+    while ((at < end || (this.#mode !== HEADER && this.#length === 0)) && !this.#isStopped) {
       switch (this.#mode) {
         case HEADER:
+          if (this.budget <= 0) return at
           at = this.#readHeader(bytes, at, end)
           break
         case PAYLOAD:
@@ -80,6 +91,7 @@ export class FrameReader {
           at = this.#skip(at, end)
       }
     }
+    return at
   }
 
   #readHeader(bytes: WireBuffer, at: number, end: number): number {
@@ -98,6 +110,7 @@ export class FrameReader {
   }
 
   #startFrame(bytes: WireBuffer, at: number): void {
+    this.budget--
     const length = ((bytes[at] as number) << 16) | ((bytes[at + 1] as number) << 8) | (bytes[at + 2] as number)
     const type = bytes[at + 3] as number
     const flags = bytes[at + 4] as number
@@ -137,6 +150,7 @@ export class FrameReader {
       this.#partial = null
       this.#partialAt = 0
       this.#handler.onFrame(this.#type, this.#flags, this.#streamId, partial, 0, length)
+      releaseScratch(partial)
     }
     return at + take
   }
@@ -144,8 +158,11 @@ export class FrameReader {
   #partialFor(size: number): WireBuffer {
     const { length } = this.#partial ?? { length: 0 }
     if (this.#partial !== null && length >= size) return this.#partial
-    const grown = Buffer.allocUnsafe(Math.min(this.#length, Math.max(size, length * 2, FIRST_PARTIAL_BYTES))) as WireBuffer
-    this.#partial?.copy(grown, 0, 0, this.#partialAt)
+    const grown = acquireScratch(Math.min(this.#length, Math.max(size, length * 2, FIRST_PARTIAL_BYTES)))
+    if (this.#partial !== null) {
+      this.#partial.copy(grown, 0, 0, this.#partialAt)
+      releaseScratch(this.#partial)
+    }
     this.#partial = grown
     return grown
   }

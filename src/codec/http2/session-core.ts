@@ -234,6 +234,11 @@ export abstract class SessionCore<S extends Http2Stream> implements SenderHost<S
     return this.sender.take()
   }
 
+  /** The socket is full. */
+  get isBlocked(): boolean {
+    return this.sender.isBlocked
+  }
+
   /** Whether the socket is full. When it is free again, what waits goes on. */
   setBlocked(isBlocked: boolean): void {
     this.sender.isBlocked = isBlocked

@@ -35,7 +35,7 @@ const CONNECTION_ERRORS: [string, Buffer, string][] = [
   ['HEADERS on no stream', headers(0), 'PROTOCOL_ERROR'],
   ['HEADERS on a stream of the server', headers(2), 'PROTOCOL_ERROR'],
   ['HEADERS with more padding than payload', frame(HEADERS, FLAG_PADDED | FLAG_END_HEADERS, 9, '\x05abc'), 'PROTOCOL_ERROR'],
-  ['HEADERS too short for a priority', frame(HEADERS, FLAG_PRIORITY | FLAG_END_HEADERS, 9, 'abc'), 'PROTOCOL_ERROR'],
+  ['HEADERS too short for a priority', frame(HEADERS, FLAG_PRIORITY | FLAG_END_HEADERS, 9, 'abc'), 'FRAME_SIZE_ERROR'],
   ['padded HEADERS without a payload', frame(HEADERS, FLAG_PADDED | FLAG_END_HEADERS, 9), 'FRAME_SIZE_ERROR'],
   ['HEADERS on an ended stream', headers(1), 'STREAM_CLOSED'],
   ['HEADERS on a stream below the newest', Buffer.concat([headers(21), headers(11)]), 'PROTOCOL_ERROR'],

@@ -1,4 +1,5 @@
 import type { WireBuffer } from '../../base/wire.ts'
+import { growScratch, releaseScratch } from '../scratch-pool.ts'
 import {
   CONTINUATION,
   FLAG_ACK,
@@ -27,7 +28,7 @@ import {
   WINDOW_UPDATE,
 } from './frame.ts'
 import { type FrameHandler, FrameReader } from './frame-reader.ts'
-import { ENDED, RESET_BY_US } from './recent-streams.ts'
+import { ENDED, FORGOTTEN, RESET_BY_US } from './recent-streams.ts'
 import { type Http2SessionOptions, SessionCore } from './session-core.ts'
 import type { Http2SessionOwner } from './session-owner.ts'
 import type { Http2Stream } from './stream.ts'
@@ -42,6 +43,8 @@ const FREE_CONTINUATIONS = 16
 const BYTES_PER_CONTINUATION = 1024
 /** Larger frames would only hold up the others. */
 const MAX_SENT_FRAME_BYTES = 16_384
+/** What a header block takes of the budget of a turn: about the work of so many other frames. */
+const FRAMES_PER_BLOCK = 10
 
 /**
  * HTTP/2 (RFC 9113), both roles, without sockets or clocks.
@@ -50,7 +53,8 @@ const MAX_SENT_FRAME_BYTES = 16_384
  *   class MyOwner implements Http2SessionOwner<MyStream> { ... }     session-owner.ts: what the session tells
  *   const session = new Http2Session<MyStream>(owner, options); session.start()
  *
- * In:   session.receive(bytes, start, end, nowMs)                    any split; callbacks come from within
+ * In:   session.receive(bytes, start, end, nowMs, budget)            any split; callbacks come from within. Stops after so many frames and
+ *                                                                    says where; `budgetLeft` of it then is 0 or less
  * Out:  owner.onOutput() says once that output waits; at the end of the turn `session.takeOutput()` gives the ByteWriter with it, which goes
  *       back with `releaseWriter` (writer-pool.ts) when its bytes have left (or is dropped). `setBlocked(true | false)` says that the socket
  *       is full or free again.
@@ -101,18 +105,29 @@ export class Http2Session<S extends Http2Stream> extends SessionCore<S> implemen
 
   // ---- receiving ----
 
-  /** `nowMs`: monotonic; what fills up the budgets against floods. */
-  receive(bytes: WireBuffer, start: number, end: number, nowMs: number): void {
-    if (this.isClosed) return
+  /**
+   * `nowMs`: monotonic; what fills up the budgets against floods. `budget`: how many frames to take at most, a header block counts for ten.
+   * Returns where it stopped: at `end`, or where that was used up.
+   */
+  receive(bytes: WireBuffer, start: number, end: number, nowMs: number, budget = Number.POSITIVE_INFINITY): number {
+    if (this.isClosed) return end
     this.flood.refill(nowMs)
+    this.#reader.budget = budget
     let at = start
     if (this.#preface < PREFACE_BYTES) {
       const matched = matchPreface(bytes, start, end, this.#preface)
-      if (matched < 0) return this.fail(PROTOCOL_ERROR, 'the connection preface is not that of HTTP/2')
+      if (matched < 0) {
+        this.fail(PROTOCOL_ERROR, 'the connection preface is not that of HTTP/2')
+        return end
+      }
       at += matched - this.#preface
       this.#preface = matched
     }
-    this.#reader.receive(bytes, at, end)
+    return this.#reader.receive(bytes, at, end)
+  }
+
+  get budgetLeft(): number {
+    return this.#reader.budget
   }
 
   onFrameError(code: number, detail: string): void {
@@ -164,7 +179,9 @@ export class Http2Session<S extends Http2Stream> extends SessionCore<S> implemen
 
   override close(): void {
     super.close()
-    this.#reader.isStopped = true
+    this.#reader.stop()
+    if (this.#block !== null) releaseScratch(this.#block)
+    this.#block = null
   }
 
   // ---- DATA ----
@@ -252,7 +269,10 @@ export class Http2Session<S extends Http2Stream> extends SessionCore<S> implemen
       to -= bytes[from] as number
       from++
     }
-    if ((flags & FLAG_PRIORITY) !== 0) from += 5
+    if ((flags & FLAG_PRIORITY) !== 0) {
+      from += 5
+      if (from > end) return this.fail(FRAME_SIZE_ERROR, 'HEADERS too short for their priority')
+    }
     if (from > to) return this.fail(PROTOCOL_ERROR, 'a frame has more padding than payload')
     this.#blockFlags = flags
     if ((flags & FLAG_PRIORITY) !== 0 && readU31(bytes, from - 5) === streamId) this.#blockFlags |= SELF_DEPENDENT
@@ -272,6 +292,7 @@ export class Http2Session<S extends Http2Stream> extends SessionCore<S> implemen
     this.#blockId = 0
     this.#block = null
     this.#onBlock(streamId, block, 0, this.#blockBytes)
+    releaseScratch(block)
   }
 
   #addToBlock(bytes: WireBuffer, start: number, end: number): void {
@@ -281,11 +302,7 @@ export class Http2Session<S extends Http2Stream> extends SessionCore<S> implemen
     if (size > this.options.maxHeaderBlockBytes || this.#blockFrames > FREE_CONTINUATIONS + size / BYTES_PER_CONTINUATION) {
       return this.attack('continuation_flood', 'a header block is too long')
     }
-    if (this.#block === null || this.#block.length < size) {
-      const grown = Buffer.allocUnsafe(Math.max(size, this.#blockBytes * 2)) as WireBuffer
-      this.#block?.copy(grown, 0, 0, this.#blockBytes)
-      this.#block = grown
-    }
+    this.#block = growScratch(this.#block, this.#blockBytes, size)
     bytes.copy(this.#block, this.#blockBytes, start, end)
     this.#blockBytes = size
   }
@@ -293,6 +310,7 @@ export class Http2Session<S extends Http2Stream> extends SessionCore<S> implemen
   /** A whole header block. Whatever becomes of its stream, it has to be decoded. */
   #onBlock(streamId: number, bytes: WireBuffer, start: number, end: number): void {
     const flags = this.#blockFlags
+    this.#reader.budget -= FRAMES_PER_BLOCK - 1
     const endStream = (flags & FLAG_END_STREAM) !== 0
     let stream = this.streams.get(streamId)
     if (stream === undefined) {
@@ -333,7 +351,8 @@ export class Http2Session<S extends Http2Stream> extends SessionCore<S> implemen
 
   #onLateBlock(streamId: number, bytes: WireBuffer, start: number, end: number): void {
     const end_ = this.recent.endOf(streamId)
-    if (end_ === RESET_BY_US) {
+    // A server opens no streams: what is not known any more was reset here, and its answer has been on its way for long.
+    if (end_ === RESET_BY_US || (end_ === FORGOTTEN && !this.isServer)) {
       if (this.payControl()) this.owner.onIgnoredHeaders(bytes, start, end)
     } else if (end_ === ENDED) this.fail(STREAM_CLOSED, 'HEADERS on a stream that is closed')
     else this.fail(PROTOCOL_ERROR, 'the id of a new stream is not beyond those before')
@@ -373,6 +392,8 @@ export class Http2Session<S extends Http2Stream> extends SessionCore<S> implemen
     else if (readU31(bytes, start) === streamId) code = PROTOCOL_ERROR
     if (code === NO_ERROR) return
     if (stream !== undefined) this.streamError(stream, code)
+    // Section 6.4: a stream that has not begun cannot be reset.
+    else if (this.#isIdle(streamId)) this.fail(code, 'PRIORITY that is not valid on a stream that is not open')
     else this.sender.sendReset(streamId, code)
   }
 

@@ -88,7 +88,8 @@ function parseJson(text: string): JsonValue {
   }
 }
 
-function merge(desc: DescMessage, message: ReturnType<typeof create>, json: JsonValue, options: JsonOptions): void {
+/** Lays JSON over a message. Throws FieldError. */
+export function merge(desc: DescMessage, message: ReturnType<typeof create>, json: JsonValue, options: JsonOptions): void {
   const readOptions = { registry: options.registry, ignoreUnknownFields: options.ignoreUnknown }
   try {
     mergeFromJson(desc, message, json, readOptions)
@@ -156,6 +157,9 @@ function failureOf(read: () => unknown): string | null {
 
 /** What the library says, without the names it puts before it. */
 function tidy(reason: string): string {
+  const [all, name, value] =
+    /^cannot decode (?:message|enum) (\S+) from JSON: (null|true|false|-?\d+|".*"|Array\(\d+\))$/s.exec(reason) ?? []
+  if (all !== undefined) return `${value?.startsWith('Array') === true ? 'a list' : value} is no ${name}`
   return reason.replace(/^cannot decode (?:field|message|enum) \S+ from JSON: /, '')
 }
 

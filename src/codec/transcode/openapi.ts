@@ -1,10 +1,14 @@
 import { type DescEnum, type DescField, type DescMessage, type JsonObject, ScalarType } from '@bufbuild/protobuf'
 import type { Binding, Transcoding } from './bindings.ts'
+import { Comments } from './comments.ts'
+import { resolveField } from './fields.ts'
+import { givesRawBody, takesRawBody } from './http-body.ts'
 import type { TemplateVariable } from './path-template.ts'
 
 /** An OpenAPI 3.1 document of what can be called, in the JSON mapping of proto3. */
-export function createOpenApi({ bindings }: Transcoding): JsonObject {
-  const schemas = new Schemas()
+export function createOpenApi({ bindings, registry }: Transcoding): JsonObject {
+  const comments = new Comments()
+  const schemas = new Schemas(comments)
   const paths: Record<string, JsonObject> = {}
   for (const binding of bindings) {
     const path = pathOf(binding)
@@ -12,13 +16,19 @@ export function createOpenApi({ bindings }: Transcoding): JsonObject {
     const item = paths[path]
     // What can be called with every method is shown with one.
     const method = binding.httpMethod === '*' ? 'post' : binding.httpMethod.toLowerCase()
-    if (METHODS.has(method)) item[method] = operationOf(binding, Object.keys(item).length, schemas)
+    if (METHODS.has(method))
+      item[method] = operationOf(
+        binding,
+        Object.keys(item).length,
+        schemas,
+        comments.ofMethod(registry.getService(binding.method.service), binding.method.name),
+      )
   }
   const services = [...new Set(bindings.map(({ method }) => method.service))]
   return {
     openapi: '3.1.0',
     info: { title: services.join(', '), version: '1' },
-    tags: services.map((name) => ({ name })),
+    tags: services.map((name) => ({ name, ...describe(comments.ofService(registry.getService(name))) })),
     paths,
     components: { schemas: { 'google.rpc.Status': STATUS, ...schemas.all() } },
   }
@@ -33,6 +43,22 @@ const STATUS: JsonObject = {
     details: { type: 'array', items: { type: 'object', properties: { '@type': { type: 'string' } } } },
   },
 }
+
+/** google.api.HttpBody. */
+const ANYTHING: JsonObject = { '*/*': {} }
+
+function describe(comment: string): JsonObject {
+  return comment === '' ? {} : { description: comment }
+}
+
+/** A short first paragraph says it shortly, too. */
+function summarize(comment: string): JsonObject {
+  const [first = ''] = comment.split('\n\n')
+  const isShort = first !== '' && first.length <= MAX_SUMMARY && !first.includes('\n')
+  return { ...(isShort ? { summary: first } : {}), ...describe(comment) }
+}
+
+const MAX_SUMMARY = 120
 
 /** `/v1/{name=shelves/*}:publish` is `/v1/{name}:publish`: OpenAPI has no patterns in paths. */
 function pathOf({ template }: Binding): string {
@@ -51,23 +77,28 @@ function pathOf({ template }: Binding): string {
   return template.verb === '' ? path : `${path}:${template.verb}`
 }
 
-function operationOf(binding: Binding, index: number, schemas: Schemas): JsonObject {
+function operationOf(binding: Binding, index: number, schemas: Schemas, comment: string): JsonObject {
   const { method, body, responseBody } = binding
   const operation: JsonObject = {
     operationId: `${method.service}.${method.name}${index === 0 ? '' : `.${index + 1}`}`,
     tags: [method.service],
+    ...summarize(comment),
     parameters: parametersOf(binding, schemas),
     responses: {
       200: {
         description: 'The response.',
-        content: contentOf(responseBody === null ? schemas.message(method.output) : schemas.field(responseBody), method.isServerStreaming),
+        content: givesRawBody(binding)
+          ? ANYTHING
+          : contentOf(responseBody === null ? schemas.message(method.output) : schemas.field(responseBody), method.isServerStreaming),
       },
       default: { description: 'An error.', content: contentOf({ $ref: '#/components/schemas/google.rpc.Status' }, false) },
     },
   }
   if (body !== null) {
-    const schema = body === '*' ? schemas.message(method.input) : schemas.field(body)
-    operation['requestBody'] = { required: true, content: contentOf(schema, method.isClientStreaming) }
+    const content = takesRawBody(binding)
+      ? ANYTHING
+      : contentOf(body === '*' ? schemas.message(method.input) : schemas.field(body), method.isClientStreaming)
+    operation['requestBody'] = { required: true, content }
   }
   return operation
 }
@@ -82,8 +113,9 @@ function parametersOf(binding: Binding, schemas: Schemas): JsonObject[] {
   const bound = new Set<string>()
   for (const { variable, way } of binding.variables) {
     bound.add(variable.field)
-    const schema = schemas.field(way.at(-1) as DescField)
-    parameters.push({ name: variable.field, in: 'path', required: true, schema: { ...schema, ...patternOf(variable) } })
+    const field = way.at(-1) as DescField
+    const schema = { ...schemas.field(field), ...patternOf(variable) }
+    parameters.push({ name: variable.field, in: 'path', required: true, ...describe(schemas.commentOf(field)), schema })
   }
   for (const [i, segment] of binding.template.segments.entries()) {
     const isBound = binding.variables.some(({ variable: { from, to } }) => i >= from && (to === -1 || i < to))
@@ -109,8 +141,12 @@ function addQuery(parameters: JsonObject[], message: DescMessage, prefix: string
     const name = prefix + field.name
     if (field === place.body || place.bound.has(name) || field.fieldKind === 'map') continue
     const isNested = field.message !== undefined && !Object.hasOwn(WELL_KNOWN, field.message.typeName)
-    if (!isNested) parameters.push({ name: prefix + field.name, in: 'query', schema: place.schemas.field(field) })
-    else if (field.fieldKind === 'message' && depth > 1) addQuery(parameters, field.message as DescMessage, `${name}.`, place, depth - 1)
+    const about = describe(place.schemas.commentOf(field))
+    // A list of messages, or one that has no text, cannot be in a query.
+    const isText = typeof resolveField(message, field.name) !== 'string'
+    if (isText) parameters.push({ name: prefix + field.name, in: 'query', ...about, schema: place.schemas.field(field) })
+    else if (isNested && field.fieldKind === 'message' && depth > 1)
+      addQuery(parameters, field.message as DescMessage, `${name}.`, place, depth - 1)
   }
 }
 
@@ -146,6 +182,15 @@ const WELL_KNOWN: Readonly<Record<string, JsonObject>> = {
 /** The types that are used, each once. */
 class Schemas {
   readonly #all: Record<string, JsonObject> = {}
+  readonly #comments: Comments
+
+  constructor(comments: Comments) {
+    this.#comments = comments
+  }
+
+  commentOf(field: DescField): string {
+    return this.#comments.ofField(field)
+  }
 
   all(): Record<string, JsonObject> {
     return this.#all
@@ -157,8 +202,8 @@ class Schemas {
     if (known !== undefined) return known
     if (!Object.hasOwn(this.#all, typeName)) {
       const properties: JsonObject = {}
-      this.#all[typeName] = { type: 'object', properties }
-      for (const field of message.fields) properties[field.jsonName] = this.field(field)
+      this.#all[typeName] = { type: 'object', ...describe(this.#comments.ofMessage(message)), properties }
+      for (const field of message.fields) properties[field.jsonName] = { ...this.field(field), ...describe(this.commentOf(field)) }
     }
     return { $ref: `#/components/schemas/${typeName}` }
   }
@@ -177,7 +222,11 @@ class Schemas {
 
   #enum(type: DescEnum): JsonObject {
     if (type.typeName === 'google.protobuf.NullValue') return { type: 'null' }
-    this.#all[type.typeName] ??= { type: 'string', enum: type.values.map(({ name }) => name) }
+    this.#all[type.typeName] ??= {
+      type: 'string',
+      ...describe(this.#comments.ofEnum(type)),
+      enum: type.values.map(({ name }) => name),
+    }
     return { $ref: `#/components/schemas/${type.typeName}` }
   }
 }

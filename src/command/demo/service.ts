@@ -1,5 +1,6 @@
 import http from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type net from 'node:net'
+import { serveWebSocket } from './websocket.ts'
 
 /** An example service of `sluice demo`, listening. */
 export interface DemoService {
@@ -11,7 +12,7 @@ export interface DemoService {
 /** Answers one request; `url` has a path that starts with a slash, and a query. */
 export type DemoHandler = (request: http.IncomingMessage, response: http.ServerResponse, url: URL) => void
 
-/** Starts a service on loopback. Port 0 lets the system choose. Rejects with an error for people when the port is taken. */
+/** Starts a service of HTTP and WebSocket on loopback. Port 0 lets the system choose. Rejects with an error for people when the port is taken. */
 export function startDemoService(name: string, port: number, handler: DemoHandler): Promise<DemoService> {
   const server = http.createServer((request, response) => {
     response.setHeader('x-service', name)
@@ -19,6 +20,7 @@ export function startDemoService(name: string, port: number, handler: DemoHandle
     if (url === null) response.writeHead(400).end()
     else handler(request, response, url)
   })
+  server.on('upgrade', (request, socket, first) => serveWebSocket(name, request, socket, first))
   // The gateway keeps connections to services for 90 s; a service must not close them first.
   server.keepAliveTimeout = 120_000
   const close = () =>
@@ -26,9 +28,14 @@ export function startDemoService(name: string, port: number, handler: DemoHandle
       server.close(() => resolve())
       server.closeAllConnections()
     })
+  return listen(server, name, port, close)
+}
+
+/** Rejects with an error for people when the port is taken. */
+export function listen(server: net.Server, name: string, port: number, close: () => Promise<void>): Promise<DemoService> {
   return new Promise((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => reject(error.code === 'EADDRINUSE' ? portTaken(name, port) : error))
-    server.listen(port, '127.0.0.1', () => resolve({ name, port: (server.address() as AddressInfo).port, close }))
+    server.listen(port, '127.0.0.1', () => resolve({ name, port: (server.address() as net.AddressInfo).port, close }))
   })
 }
 

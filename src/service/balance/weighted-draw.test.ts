@@ -12,6 +12,27 @@ function setUp(weights: readonly number[], random = createSeededRandom(1)) {
   return new WeightedDraw(usable, random)
 }
 
+describe('a draw', () => {
+  it('finds what a search through all sums finds, at every point and for very different weights', () => {
+    const random = createSeededRandom(3)
+    for (const weights of [[1], [1, 2, 3], [1, 1_000_000, 1], [0.1, 0.2, 0.3, 5], Array.from({ length: 100 }, (_, i) => 1 + (i % 5))]) {
+      let point = 0
+      const draw = setUp(weights, () => point)
+      const sums = weights.map((_, k) => weights.slice(0, k + 1).reduce((sum, weight) => sum + weight))
+      const total = sums.at(-1) as number
+      const edges = sums.map((sum) => sum / total)
+      for (const at of [0, 1 - 2 ** -53, ...edges, ...edges.map((edge) => edge - 2 ** -50), ...Array.from({ length: 1000 }, random)]) {
+        point = Math.min(Math.max(at, 0), 1 - 2 ** -53)
+        if (weights.length === 1) assert.equal(draw.draw(), 0)
+        else {
+          const expected = sums.findIndex((sum) => sum > point * total)
+          assert.equal(draw.draw(), expected === -1 ? weights.length - 1 : expected, `${weights.slice(0, 5)} at ${point}`)
+        }
+      }
+    }
+  })
+})
+
 describe('a second draw', () => {
   it('is never the first one, and goes by the weights of the others', () => {
     for (const weights of [

@@ -1,14 +1,13 @@
-import { type ClientHttp2Session, type ClientHttp2Stream, connect, type IncomingHttpHeaders } from 'node:http2'
-import { connect as connectPlainly, type Socket } from 'node:net'
-import { connect as connectSecurely } from 'node:tls'
+import type { ClientHttp2Session, ClientHttp2Stream, IncomingHttpHeaders } from 'node:http2'
+import type { Socket } from 'node:net'
 import { isGrpcContentType } from '../../codec/grpc/fields.ts'
 import { decodeGrpcMessage } from '../../codec/grpc/message-text.ts'
 import { GRPC_OK, GRPC_STATUS_NAMES, NO_GRPC_STATUS, parseGrpcStatus } from '../../codec/grpc/status.ts'
 import type { HealthCheckConfig } from '../../config/types.ts'
 import { abandon } from './abandon.ts'
 import { encodeHealthRequest, HEALTH_STATUS_NAMES, readHealthStatus, SERVING } from './grpc-health.ts'
+import { failureOfHttp2, openProbeSession } from './http2-session.ts'
 import { PASSED, type ProbeOutcome, type ProbeTarget, type RunningProbe } from './probe.ts'
-import { failureOf } from './probe-error.ts'
 
 type GrpcCheck = Extract<HealthCheckConfig, { kind: 'grpc' }>
 
@@ -35,24 +34,16 @@ class GrpcProbe implements RunningProbe {
   /** null when the probe is over. */
   #done: ((outcome: ProbeOutcome) => void) | null
 
-  constructor({ host, port, hostHeader, tls }: ProbeTarget, check: GrpcCheck, done: (outcome: ProbeOutcome) => void) {
+  constructor(target: ProbeTarget, check: GrpcCheck, done: (outcome: ProbeOutcome) => void) {
     this.#check = check
     this.#done = done
-    const socket =
-      tls === undefined ? connectPlainly({ host, port }) : connectSecurely({ host, port, ...tls.options, ALPNProtocols: ['h2'] })
+    const { socket, session, scheme } = openProbeSession(target, {
+      onStage: (stage) => (this.stage = stage),
+      onFailure: (outcome) => this.#finish(outcome),
+    })
     this.#socket = socket
-    socket.on('error', (error) => this.#finish(failureOf(error)))
-    socket.once('connect', () => {
-      this.stage = tls === undefined ? 'waiting for the response' : 'in the TLS handshake'
-    })
-    socket.once('secureConnect', () => {
-      this.stage = 'waiting for the response'
-    })
-    const scheme = tls === undefined ? 'http' : 'https'
-    this.#session = connect(`${scheme}://${hostHeader}`, { createConnection: () => socket })
-    this.#session.on('error', (error) => this.#finish(failureOf(error)))
-    this.#session.on('close', () => this.#finish({ result: 'fail', error: 'the connection was closed without an answer' }))
-    this.#ask(scheme, hostHeader)
+    this.#session = session
+    this.#ask(scheme, target.hostHeader)
   }
 
   #ask(scheme: string, authority: string): void {
@@ -68,7 +59,7 @@ class GrpcProbe implements RunningProbe {
     stream.on('response', (head) => this.#onHead(head))
     stream.on('trailers', (trailers) => this.#readStatus(trailers))
     stream.on('data', (piece: Buffer) => this.#onData(piece, stream))
-    stream.on('error', (error) => this.#finish(failureOf(error)))
+    stream.on('error', (error) => this.#finish(failureOfHttp2(error)))
     stream.on('close', () => this.#finish(this.#judge()))
     stream.end(encodeHealthRequest(this.#check.service))
   }

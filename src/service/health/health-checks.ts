@@ -3,7 +3,7 @@ import type { Clock, Random } from '../../base/clock.ts'
 import type { TimerWheel } from '../../base/timers.ts'
 import { buildLocalProxyHeader } from '../../codec/proxy-protocol.ts'
 import type { TlsTexts } from '../../config/tls-types.ts'
-import type { EndpointConfig, ServiceConfig } from '../../config/types.ts'
+import type { EndpointConfig, HealthConfig, ServiceConfig } from '../../config/types.ts'
 import type { Log } from '../../observe/log.ts'
 import type { MetricsStore } from '../../observe/metrics-store.ts'
 import type { EndpointControl, Health } from '../endpoint-control.ts'
@@ -206,7 +206,7 @@ function isoTime(epochMs: number): string {
 }
 
 function createTarget(service: ServiceConfig, endpoint: EndpointConfig, context: SecureContext | null): ProbeTarget | null {
-  const { name, health, hostHeader, tls, proxyProtocol } = service
+  const { name, health, hostHeader, protocol, tls, proxyProtocol } = service
   if (health === null) return null
   const { address, host, port } = endpoint
   const ownHost = hostHeader === 'preserve' || hostHeader === 'endpoint' ? address : hostHeader
@@ -218,9 +218,15 @@ function createTarget(service: ServiceConfig, endpoint: EndpointConfig, context:
     port: health.port ?? port,
     hostHeader: checkHost ?? ownHost,
     health,
+    ...(speaksHttp2(health, protocol) ? { isHttp2: true } : {}),
     // A port of its own for checks speaks plainly.
     ...(proxyProtocol === null || health.port !== null ? {} : { preface: buildLocalProxyHeader(proxyProtocol) }),
   }
   if (tls === null || context === null) return target
   return { ...target, tls: { config: tls, options: createTlsOptions(tls, context, hostHeader, host) } }
+}
+
+/** What is spoken to the service is spoken to its port; what is on another one is told, or HTTP/1.1. */
+function speaksHttp2({ check, port }: HealthConfig, protocol: ServiceConfig['protocol']): boolean {
+  return check.kind === 'http' && (check.protocol ?? (port === null ? protocol : 'http1')) !== 'http1'
 }

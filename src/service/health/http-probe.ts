@@ -1,16 +1,12 @@
 import { type ClientRequest, type IncomingMessage, request } from 'node:http'
 import { request as requestSecurely } from 'node:https'
 import { connect, type Socket } from 'node:net'
-import type { HealthCheckConfig, StatusRange } from '../../config/types.ts'
 import { abandon } from './abandon.ts'
-import { PASSED, type ProbeOutcome, type ProbeTarget, type RunningProbe } from './probe.ts'
+import { HttpAnswer, type HttpCheck } from './http-answer.ts'
+import type { ProbeOutcome, ProbeTarget, RunningProbe } from './probe.ts'
 import { failureOf } from './probe-error.ts'
 
-/** The body is looked at no further. */
-export const MAX_BODY_BYTES = 64 * 1024
 const MAX_HEAD_BYTES = 32 * 1024
-
-type HttpCheck = Extract<HealthCheckConfig, { kind: 'http' }>
 
 /**
  * One request on a connection of its own. Passes when the response has an expected status, is complete (or longer than the part
@@ -22,15 +18,13 @@ export function startHttpProbe(target: ProbeTarget, check: HttpCheck, done: (out
 
 class HttpProbe implements RunningProbe {
   stage = 'connecting'
-  readonly #check: HttpCheck
+  readonly #answer: HttpAnswer
   readonly #request: ClientRequest
-  readonly #chunks: Buffer[] = []
-  #bytes = 0
   /** null when the probe is over. */
   #done: ((outcome: ProbeOutcome) => void) | null
 
   constructor({ host, port, hostHeader, tls, preface }: ProbeTarget, check: HttpCheck, done: (outcome: ProbeOutcome) => void) {
-    this.#check = check
+    this.#answer = new HttpAnswer(check)
     this.#done = done
     this.#request = (tls === undefined ? request : requestSecurely)({
       ...tls?.options,
@@ -69,32 +63,14 @@ class HttpProbe implements RunningProbe {
   }
 
   #onResponse(response: IncomingMessage): void {
-    const status = response.statusCode ?? 0
-    if (!isExpected(status, this.#check.statuses)) {
-      this.#finish({ result: 'fail', error: `status ${status}; expected ${formatStatuses(this.#check.statuses)}` })
-      return
-    }
+    const outcome = this.#answer.readStatus(response.statusCode ?? 0)
+    if (outcome !== null) return this.#finish(outcome)
     this.stage = 'reading the response'
-    response.on('data', (chunk: Buffer) => this.#onData(chunk))
-    response.on('end', () => this.#finish(this.#judgeBody()))
+    response.on('data', (piece: Buffer) => {
+      if (this.#answer.readBody(piece)) this.#finish(this.#answer.judge())
+    })
+    response.on('end', () => this.#finish(this.#answer.judge()))
     response.on('error', () => this.#finish({ result: 'fail', error: 'the connection was closed inside the response' }))
-  }
-
-  #onData(chunk: Buffer): void {
-    if (this.#check.match !== null) this.#chunks.push(chunk)
-    this.#bytes += chunk.length
-    if (this.#bytes >= MAX_BODY_BYTES) this.#finish(this.#judgeBody())
-  }
-
-  #judgeBody(): ProbeOutcome {
-    const { match } = this.#check
-    if (match === null) return PASSED
-    const body = Buffer.concat(this.#chunks).toString('utf8', 0, MAX_BODY_BYTES)
-    if (match.test === 'contains' ? body.includes(match.text) : new RegExp(match.pattern).test(body)) return PASSED
-    // What was looked for is in the configuration; what was found may be long, and a secret.
-    const wanted = match.test === 'contains' ? JSON.stringify(match.text) : `match of ${match.pattern}`
-    const where = this.#bytes >= MAX_BODY_BYTES ? 'the first 64 KiB of the body have' : 'the body has'
-    return { result: 'fail', error: `${where} no ${wanted}` }
   }
 
   #finish(outcome: ProbeOutcome): void {
@@ -111,12 +87,4 @@ function connectWith(preface: Buffer, host: string, port: number): Socket {
   const socket = connect({ host, port })
   socket.write(preface)
   return socket
-}
-
-function isExpected(status: number, ranges: readonly StatusRange[]): boolean {
-  return ranges.some(({ from, to }) => status >= from && status <= to)
-}
-
-function formatStatuses(ranges: readonly StatusRange[]): string {
-  return ranges.map(({ from, to }) => (from === to ? `${from}` : `${from}-${to}`)).join(', ')
 }

@@ -14,6 +14,8 @@ export interface ProbeTarget {
   readonly health: HealthConfig
   /** What a connection begins with: the PROXY header of a service that expects one. Left out: nothing. */
   readonly preface?: Buffer
+  /** A check by HTTP is made over HTTP/2. Left out: over HTTP/1.1. */
+  readonly isHttp2?: boolean
   /** Left out: without TLS. */
   readonly tls?: ProbeTls
 }

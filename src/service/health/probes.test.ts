@@ -4,7 +4,7 @@ import http from 'node:http'
 import net from 'node:net'
 import { describe, it, type TestContext } from 'node:test'
 import type { HealthCheckConfig, StatusRange } from '../../config/types.ts'
-import { MAX_BODY_BYTES } from './http-probe.ts'
+import { MAX_BODY_BYTES } from './http-answer.ts'
 import type { ProbeOutcome, ProbeTarget, RunningProbe } from './probe.ts'
 import { failureOf } from './probe-error.ts'
 import { startProbe } from './start-probe.ts'
@@ -15,7 +15,16 @@ type HttpCheck = Extract<HealthCheckConfig, { kind: 'http' }>
 const ANY: StatusRange[] = [{ from: 200, to: 399 }]
 
 function httpTarget(port: number, check: Partial<HttpCheck> = {}): ProbeTarget {
-  const full: HttpCheck = { kind: 'http', path: '/healthz', method: 'GET', host: null, statuses: ANY, match: null, ...check }
+  const full: HttpCheck = {
+    kind: 'http',
+    path: '/healthz',
+    method: 'GET',
+    protocol: null,
+    host: null,
+    statuses: ANY,
+    match: null,
+    ...check,
+  }
   return createTarget(`127.0.0.1:${port}`, { check: full })
 }
 

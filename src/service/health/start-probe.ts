@@ -1,5 +1,6 @@
 import { startGrpcProbe } from './grpc-probe.ts'
 import { startHttpProbe } from './http-probe.ts'
+import { startHttp2Probe } from './http2-probe.ts'
 import type { StartProbe } from './probe.ts'
 import { startTcpProbe } from './tcp-probe.ts'
 
@@ -8,7 +9,7 @@ export const startProbe: StartProbe = (target, done) => {
   const { check } = target.health
   switch (check.kind) {
     case 'http':
-      return startHttpProbe(target, check, done)
+      return (target.isHttp2 === true ? startHttp2Probe : startHttpProbe)(target, check, done)
     case 'grpc':
       return startGrpcProbe(target, check, done)
     case 'tcp':

@@ -6,6 +6,7 @@ import https from 'node:https'
 import net from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { freePort } from '../../support/port.ts'
 import { requirePrograms } from '../../support/programs.ts'
 import { rawRequest } from '../../support/raw.ts'
 import { runProgram } from '../../support/run.ts'
@@ -111,7 +112,7 @@ test('curl reaches an http site: path and query as they came, hop-by-hop fields 
   const { url, headers } = bodyOf(stdout)
   assert.equal(url, '/a//b/%7euser/c%2Fd?x=%zz')
   assert.equal(headers['host'], origin.address)
-  assert.equal(headers['via'], '1.1 sluice')
+  assert.match(headers['via'] ?? '', /^1\.1 sluice-[0-9a-f]{10}$/)
   for (const name of ['proxy-connection', 'x-mine', 'x-request-id', 'x-forwarded-host', 'x-sluice-timeout'])
     assert.equal(headers[name], undefined, name)
   assert.equal(headers['x-forwarded-for'], '198.51.100.9')
@@ -280,7 +281,8 @@ test('two proxies in a chain name both clients in X-Forwarded-For, and tunnels g
   const { stdout } = await ask(first, '--interface', '127.0.0.7', `http://localhost:${origin.port}/a?b#c`)
   const { url, headers } = bodyOf(stdout)
   assert.equal(headers['x-forwarded-for'], '127.0.0.7, 127.0.0.1')
-  assert.equal(headers['via'], '1.1 sluice, 1.1 sluice')
+  const [, one, other] = /^1\.1 (sluice-\w+), 1\.1 (sluice-\w+)$/.exec(headers['via'] ?? '') ?? []
+  assert.notEqual(one, other)
   assert.equal(headers['host'], `localhost:${origin.port}`)
   assert.equal(url, '/a?b')
   assert.equal(headers['proxy-authorization'], undefined)
@@ -295,6 +297,40 @@ test('two proxies in a chain name both clients in X-Forwarded-For, and tunnels g
   const gone = await startProxy(t, { parent: { address: '127.0.0.1:1' } })
   assert.match((await ask(gone, '-p', `http://localhost:${origin.port}/`)).stdout, /^HTTP\/1\.1 502 /)
   assert.match((await ask(gone, `http://localhost:${origin.port}/`)).stdout, /^HTTP\/1\.1 502 /)
+})
+
+test('a request that comes back is 508, also as a CONNECT, in any worker and through another proxy', async (t) => {
+  const port = await freePort()
+  const origin = await startEcho(t)
+  const destination = `http://localhost:${origin.port}/`
+  const second = await startProxy(t, { parent: { address: `127.0.0.1:${port}` } })
+  const first = await startProxy(
+    t,
+    { address: `127.0.0.1:${port}`, parent: { address: `127.0.0.1:${second.port('proxy')}` } },
+    { workers: 2 },
+  )
+  for (let i = 0; i < 2; i++) {
+    assert.match((await ask(first, destination)).stdout, /^HTTP\/1\.1 508 [\s\S]*"loop_detected"/)
+    assert.match((await ask(first, '-p', destination)).stdout, /^HTTP\/1\.1 508 /)
+  }
+  // Twice round each time, at most once more than it takes to see it.
+  assert.ok((await metric(first, 'sluice_requests_total')) <= 8, 'it went round more often')
+  const line = await waitFor('its line', () => first.logs.find((text) => text.includes('"errorCode":"loop_detected"')))
+  assert.equal(JSON.parse(line).flags, 'LD')
+  // Somebody else of the same kind before us is no loop.
+  const open = await startProxy(t)
+  assert.match((await ask(open, '-H', 'Via: 1.1 sluice, 1.1 sluice-0123456789', destination)).stdout, /^HTTP\/1\.1 200 /)
+})
+
+test('a tunnel to the proxy itself is refused, by whatever address', async (t) => {
+  const port = await freePort()
+  const sluice = await startProxy(t, { address: `:${port}`, destinations: { ...LOCAL, allowPrivate: ['127.0.0.0/8', '::1'] } })
+  for (const host of ['127.0.0.1', '127.0.0.2', 'localhost', '[::1]', '[::ffff:127.0.0.1]']) {
+    const { text } = await rawRequest(port, `CONNECT ${host}:${port} HTTP/1.1\r\nHost: ${host}:${port}\r\nConnection: close\r\n\r\n`)
+    // Mapped addresses are private, whatever is allowed of IPv4.
+    assert.match(text, host.startsWith('[::f') ? /^HTTP\/1\.1 (403|508) / : /^HTTP\/1\.1 508 /, host)
+  }
+  assert.equal(await metric(sluice, 'sluice_tunnels_open'), 0)
 })
 
 test('a host that refuses or does not exist is 502, one that is silent 504', async (t) => {

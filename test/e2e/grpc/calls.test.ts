@@ -94,7 +94,7 @@ describe('gRPC through the gateway', () => {
     assert.equal((await end).code, grpc.status.OK)
   })
 
-  it('carries the kinds of call with 10,000 messages', { timeout: 60_000 }, async () => {
+  it('carries the kinds of call with 10,000 messages', { timeout: 120_000 }, async () => {
     const count = 10_000
     const unaries = await inParallel(
       count,

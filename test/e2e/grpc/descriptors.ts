@@ -9,11 +9,12 @@ const { protoc } = requirePrograms(['protoc'])
 const FOLDER = join(import.meta.dirname, 'protos')
 
 /** The bytes of a FileDescriptorSet. */
-export function makeDescriptors(files: readonly string[], { imports = true } = {}): Buffer {
+export function makeDescriptors(files: readonly string[], { imports = true, sourceInfo = false } = {}): Buffer {
   const folder = mkdtempSync(join(tmpdir(), 'sluice-protos-'))
   try {
     const out = join(folder, 'out.binpb')
-    const { status, stderr } = spawnSync(protoc, [`-I${FOLDER}`, ...(imports ? ['--include_imports'] : []), '-o', out, ...files])
+    const flags = [...(imports ? ['--include_imports'] : []), ...(sourceInfo ? ['--include_source_info'] : [])]
+    const { status, stderr } = spawnSync(protoc, [`-I${FOLDER}`, ...flags, '-o', out, ...files])
     if (status !== 0) throw new Error(`protoc: ${stderr.toString()}`)
     return readFileSync(out)
   } finally {

@@ -102,6 +102,26 @@ describe('what the gateway itself answers to a call', () => {
   })
 })
 
+describe('a call over HTTP/1.1', () => {
+  it('is refused when its client could not see the status, and reaches no service', async (t) => {
+    let calls = 0
+    const server = await startHttp2Server(t, (stream) => {
+      calls++
+      respondWith(stream, { 'grpc-status': '0' })
+      stream.end(frame(MESSAGE))
+    })
+    const gateway = await startSluice(t, gatewayConfig([server.address]))
+    const ask = async (field: string): Promise<string> => {
+      const head = `POST /a.B/C HTTP/1.1\r\nHost: a\r\nContent-Type: application/grpc\r\n${field}Content-Length: 12\r\nConnection: close\r\n\r\n`
+      return (await rawRequest(gateway.port(), head + frame(MESSAGE).toString('latin1'))).text
+    }
+    assert.match(await ask(''), /\r\ngrpc-status: 13\r\ngrpc-message: [^\r]*TE: trailers over HTTP\/1\.1\r\n/)
+    assert.equal(calls, 0)
+    assert.match(await ask('TE: trailers\r\n'), /\r\n0\r\ngrpc-status: 0\r\n\r\n$/)
+    assert.equal(calls, 1)
+  })
+})
+
 describe('a response that is not gRPC', () => {
   it('is translated, with its Retry-After', async (t) => {
     const statuses = [200, 400, 401, 403, 404, 418, 429, 500, 502, 503, 504]

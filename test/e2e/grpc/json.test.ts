@@ -72,6 +72,11 @@ const broken = await startHttp2Server(scope, (stream, headers) => {
       stream.write(frame(echoMessage('half')).subarray(0, 7))
       setTimeout(() => stream.destroy(new Error('on purpose')), 20)
       return
+    case '/echo.Echo/BidirectionalStreamingEcho':
+      respondWith(stream, { 'grpc-status': '0' })
+      stream.write(frame(echoMessage('one')))
+      stream.end(frame(echoMessage('two')).subarray(0, 8))
+      return
     case '/echo.Echo/ClientStreamingEcho':
       // No gRPC server should: a status in the head, and messages behind it.
       stream.respond({ ':status': 200, 'content-type': 'application/grpc', 'grpc-status': '5', 'grpc-message': 'no' })
@@ -156,6 +161,8 @@ describe('a call by JSON', () => {
     }
     assert.deepEqual(await ask({ mesage: 1 }), [400, 'mesage: echo.EchoRequest has no such field'])
     assert.match((await ask('{"message":')).join(' '), /^400 the body is not JSON/)
+    assert.deepEqual(await ask('null'), [400, 'null is no echo.EchoRequest'])
+    assert.deepEqual(await ask('[]'), [400, 'a list is no echo.EchoRequest'])
     assert.match((await ask({ message: 5 })).join(' '), /^400 message: /)
     assert.equal((await ask(`{"message":"${'x'.repeat(1024 * 1024)}"}`))[0], 413)
     assert.equal((await ask('x', { 'content-encoding': 'gzip' }))[0], 415)
@@ -167,7 +174,8 @@ describe('a call by JSON', () => {
   it('is told errors of the gateway, and of a service that fails', async () => {
     for (const [path, status, code] of [
       ['/gone', 502, 14],
-      ['/broken', 502, 14],
+      // Its stream was reset with INTERNAL_ERROR.
+      ['/broken', 502, 13],
     ] as const) {
       const response = await post(path + ECHO_PATH, { message: 'x' })
       assert.equal(response.status, status, path)
@@ -256,6 +264,11 @@ describe('streams by JSON', () => {
       [{ message: 'one' }, error],
     )
   })
+  it('end with an error when the service stops inside a message, whatever its status', async () => {
+    const response = await post('/broken/echo.Echo/BidirectionalStreamingEcho', '[]')
+    const error = { code: 13, message: 'the service ended the call inside a message', details: [] }
+    assert.deepEqual(await response.json(), [{ message: 'one' }, { error }])
+  })
   it('of requests are a list or lines', async () => {
     for (const body of ['[{"message":"a"},{"message":"b"}]', '{"message":"a"}\n{"message":"b"}\n', '{"message":"a"}{"message":"b"}']) {
       assert.deepEqual(await (await post('/v1/example/collect', body)).json(), { message: 'b' })
@@ -268,7 +281,7 @@ describe('streams by JSON', () => {
     assert.equal(status.code, 3)
     assert.match(status.message, /^message 2: message: /)
   })
-  it('go both ways at the same time', { timeout: 10_000 }, async () => {
+  it('go both ways at the same time', { timeout: 120_000 }, async () => {
     const path = '/echo.Echo/BidirectionalStreamingEcho'
     const request = http.request({
       port,
@@ -288,7 +301,7 @@ describe('streams by JSON', () => {
     request.end()
     assert.equal((await lines.next()).done, true)
   })
-  it('are not gathered', { timeout: 30_000 }, async () => {
+  it('are not gathered', { timeout: 120_000 }, async () => {
     const count = 20_000
     const response = await fetch(`${url}/v1/example/stream?message=${'x'.repeat(100)}`, {
       headers: { count: String(count), accept: 'application/x-ndjson' },

@@ -65,7 +65,7 @@ describe('descriptors by server reflection', () => {
       assert.deepEqual(await ask(gateway.port()), [200, { message: 'hi' }])
     })
   }
-  it('are asked for again until the service has them', { timeout: 20_000 }, async (t) => {
+  it('are asked for again until the service has them', { timeout: 120_000 }, async (t) => {
     const echo = await startEcho(t)
     const gateway = await startSluice(t, config(echo.address, { reflection: true, services: ['echo.Echo'] }))
     const [status, body] = await ask(gateway.port())
@@ -76,7 +76,7 @@ describe('descriptors by server reflection', () => {
 })
 
 describe('a file of descriptors', () => {
-  it('is read again with the configuration', { timeout: 20_000 }, async (t) => {
+  it('is read again with the configuration', { timeout: 120_000 }, async (t) => {
     const folder = mkdtempSync(join(tmpdir(), 'sluice-descriptors-'))
     t.after(() => rmSync(folder, { recursive: true, force: true }))
     const path = join(folder, 'api.binpb')

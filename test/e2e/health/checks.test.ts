@@ -240,5 +240,5 @@ test('checks end with the process, also when it drains', async (t) => {
   await waitFor('a check', () => hole.connections > 0)
   const startMs = performance.now()
   assert.deepEqual(await sluice.stop(), { code: 0, signal: null })
-  assert(performance.now() - startMs < 3000)
+  assert(performance.now() - startMs < 10_000)
 })

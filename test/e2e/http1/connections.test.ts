@@ -151,14 +151,17 @@ test('a client that sends its FIN right behind the request gets the whole respon
   assert.deepEqual(answersOf(posting), ['/1', '/2', '/3'])
 })
 
+/** A few milliseconds on a quiet machine. Whoever does not notice waits for a timeout, of which none is shorter than ten seconds. */
+const AT_ONCE_MS = 2500
+
 /** Waits until the upstream has noticed, and says how long that took. */
 async function noticedAfter(startMs: number): Promise<number> {
   const connection = upstream.log.at(-1)!
-  await waitFor('the upstream to see the close', () => connection.closedMs !== null, { timeoutMs: 3000, everyMs: 5 })
+  await waitFor('the upstream to see the close', () => connection.closedMs !== null, { everyMs: 5 })
   return connection.closedMs! - startMs
 }
 
-test('a client that leaves while it waits takes its upstream request with it within 200 ms', async (t) => {
+test('a client that leaves while it waits takes its upstream request with it at once', async (t) => {
   for (const leave of ['destroy', 'resetAndDestroy'] as const) {
     upstream.answer = () => {}
     const client = await openClient(t, port)
@@ -168,7 +171,7 @@ test('a client that leaves while it waits takes its upstream request with it wit
     const startMs = performance.now()
     client.socket[leave]()
     const ms = await noticedAfter(startMs)
-    assert.ok(ms < 200, `${leave}: ${ms} ms`)
+    assert.ok(ms < AT_ONCE_MS, `${leave}: ${ms} ms`)
     upstream.reset()
   }
 })
@@ -187,7 +190,7 @@ test('a client that leaves while the response streams takes its upstream request
   await sleep(150)
   const startMs = performance.now()
   client.socket.destroy()
-  assert.ok((await noticedAfter(startMs)) < 200)
+  assert.ok((await noticedAfter(startMs)) < AT_ONCE_MS)
 
   // Also when it has stopped reading before.
   upstream.answer = (_, connection) =>
@@ -198,7 +201,7 @@ test('a client that leaves while the response streams takes its upstream request
   await sleep(400)
   const leftMs = performance.now()
   lazy.socket.resetAndDestroy()
-  assert.ok((await noticedAfter(leftMs)) < 200)
+  assert.ok((await noticedAfter(leftMs)) < AT_ONCE_MS)
 })
 
 test('a client that leaves while it uploads takes its upstream request with it', async (t) => {
@@ -208,7 +211,7 @@ test('a client that leaves while it uploads takes its upstream request with it',
   await waitFor('the first half', () => upstream.received().includes('xxxxx'))
   const startMs = performance.now()
   client.socket.destroy()
-  assert.ok((await noticedAfter(startMs)) < 200)
+  assert.ok((await noticedAfter(startMs)) < AT_ONCE_MS)
   assert.equal(upstream.requests.length, 0, 'never a complete request')
 
   const coded = await openClient(t, port)
@@ -216,7 +219,7 @@ test('a client that leaves while it uploads takes its upstream request with it',
   await waitFor('the first chunk', () => upstream.log.at(-1)!.received.includes('hello'))
   const leftMs = performance.now()
   coded.socket.end()
-  assert.ok((await noticedAfter(leftMs)) < 200)
+  assert.ok((await noticedAfter(leftMs)) < AT_ONCE_MS)
   assert.equal(upstream.log.at(-1)!.received.includes('0\r\n\r\n'), false, 'never a clean end')
 })
 
@@ -230,10 +233,10 @@ test('the head and the first part of a body reach the upstream while the rest is
     const before = upstream.received().length
     client.send('POST /up HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n')
     const startMs = performance.now()
-    await waitFor('the head', () => upstream.received().slice(before).includes('\r\n\r\n'), { timeoutMs: 2000, everyMs: 2 })
+    await waitFor('the head', () => upstream.received().slice(before).includes('\r\n\r\n'), { everyMs: 2 })
     client.send('5\r\nhello\r\n')
-    await waitFor('the first chunk', () => upstream.received().slice(before).includes('hello'), { timeoutMs: 2000, everyMs: 2 })
-    assert.ok(performance.now() - startMs < 200)
+    await waitFor('the first chunk', () => upstream.received().slice(before).includes('hello'), { everyMs: 2 })
+    assert.ok(performance.now() - startMs < AT_ONCE_MS)
     client.send('0\r\n\r\n')
     assert.equal((await client.response()).body, 'ok')
     if (kind === 'fresh') {
@@ -241,7 +244,7 @@ test('the head and the first part of a body reach the upstream while the rest is
       upstream.reset()
       const other = await openClient(t, port)
       other.send('POST /up HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n')
-      await waitFor('the first chunk', () => upstream.received().includes('hello'), { timeoutMs: 2000, everyMs: 2 })
+      await waitFor('the first chunk', () => upstream.received().includes('hello'), { everyMs: 2 })
     }
   }
 })
@@ -359,8 +362,8 @@ test('idle connections: closed on both legs after their time', async (t) => {
   const upstreamMs = upstream.log[0]!.closedMs! - startMs
   assert.equal(await client.end(), 'closed')
   const clientMs = performance.now() - startMs
-  assert.ok(upstreamMs > 100 && upstreamMs < 300, `${upstreamMs}`)
-  assert.ok(clientMs > 250 && clientMs < 600, `${clientMs}`)
+  assert.ok(upstreamMs > 100 && upstreamMs < 3000, `${upstreamMs}`)
+  assert.ok(clientMs > 250 && clientMs < 3000, `${clientMs}`)
   assert.equal(client.text, '')
 })
 
@@ -422,6 +425,6 @@ test('a client that leaves after an upload whose last part had to wait is notice
     await sleep(10)
     const startMs = performance.now()
     client.socket.resetAndDestroy()
-    assert.ok((await noticedAfter(startMs)) < 200)
+    assert.ok((await noticedAfter(startMs)) < AT_ONCE_MS)
   }
 })

@@ -90,6 +90,9 @@ export function readMessages(text: string): Message[] {
   return messages
 }
 
+/** How long a client waits for what must come. Far more than it takes on a quiet machine. */
+const PATIENCE_MS = 30_000
+
 /** A connection of a client that says exactly what it is told to. */
 export interface Client {
   socket: net.Socket
@@ -115,7 +118,7 @@ export async function openClient(scope: CleanupScope, port: number, host = '127.
     text: '',
     ended: null,
     send: (bytes) => void socket.write(typeof bytes === 'string' ? Buffer.from(bytes, 'latin1') : bytes),
-    async until(check, timeoutMs = 5000) {
+    async until(check, timeoutMs = PATIENCE_MS) {
       const deadline = performance.now() + timeoutMs
       while (!check() && client.ended === null) {
         const left = deadline - performance.now()
@@ -129,7 +132,7 @@ export async function openClient(scope: CleanupScope, port: number, host = '127.
         })
       }
     },
-    async response({ bodyless = false, timeoutMs = 5000 } = {}) {
+    async response({ bodyless = false, timeoutMs = PATIENCE_MS } = {}) {
       let message: Message | null = null
       let wanted = 0
       await client.until(() => {
@@ -143,7 +146,7 @@ export async function openClient(scope: CleanupScope, port: number, host = '127.
       client.text = client.text.slice(found.size)
       return found
     },
-    async end(timeoutMs = 5000) {
+    async end(timeoutMs = PATIENCE_MS) {
       await client.until(() => false, timeoutMs)
       return client.ended as 'closed' | 'reset'
     },

@@ -52,13 +52,14 @@ const gateway = await startGateway(scope, [upstream.address], {
     listeners: {
       web: { address: '127.0.0.1:0' },
       hasty: { address: '127.0.0.1:0', timeouts: { send: '400ms', idle: '300ms' } },
+      patient: { address: '127.0.0.1:0', timeouts: { send: '1500ms', idle: '300ms' } },
     },
     services: { up: { endpoints: [upstream.address], ejection: null }, files: { endpoints: [files.address], ejection: null } },
     routes: {
       up: { to: 'up' },
       files: { match: { prefix: '/files' }, to: 'files' },
       local: { match: { path: '/local' }, respond: { body: 'x'.repeat(100_000) } },
-      large: { match: { path: '/large' }, respond: { body: 'x'.repeat(8_000_000) } },
+      large: { match: { path: '/large' }, respond: { body: 'x'.repeat(16_000_000) } },
     },
   },
 })
@@ -146,32 +147,42 @@ test('responses asked for ahead come in order, however late they are read', asyn
 })
 
 test('a client that reads nothing is reset after the send timeout', async (t) => {
-  for (const target of ['/files?mib=64&how=length', '/files?mib=64&how=chunked', '/large']) {
+  const cases = [
+    ['/files?mib=64&how=length', ''],
+    ['/files?mib=64&how=chunked', ''],
+    ['/files?mib=64&how=close', ''],
+    ['/large', ''],
+    // The gateway has nothing more to do than to see the end of the response off.
+    ['/large', 'Connection: close'],
+  ] as const
+  for (const [target, field] of cases) {
     const client = await openClient(t, gateway.port('hasty'))
     client.socket.pause()
-    client.send(request('GET', target))
+    client.send(request('GET', target, field === '' ? [] : [field]))
     await sleep(1200)
     // What the kernel has for us comes first, then the reset.
     client.socket.resume()
-    assert.equal(await client.end(), 'reset', target)
+    assert.equal(await client.end(), 'reset', `${target} ${field}`)
     assert.ok(client.text.length > 0)
   }
 })
 
 test('a client that reads slowly, but reads, gets all of it', async (t) => {
-  for (const target of ['/files?mib=6&how=length', '/files?mib=6&how=chunked', '/large']) {
-    const client = await openClient(t, gateway.port('hasty'))
+  // Several times as long as the send timeout; the time between two reads is a hundredth of it.
+  const read = async (target: string, size: number) => {
+    const client = await openClient(t, gateway.port('patient'))
     let bytes = 0
     client.socket.removeAllListeners('data')
     client.socket.on('data', (data) => {
       bytes += data.length
       client.socket.pause()
-      setTimeout(() => client.socket.resume(), 12)
+      setTimeout(() => client.socket.resume(), 15)
     })
     client.send(request('GET', target, ['Connection: close']))
-    assert.equal(await client.end(20_000), 'closed', target)
-    assert.ok(bytes > 6 * MIB)
+    assert.equal(await client.end(60_000), 'closed', `${target} after ${bytes} bytes`)
+    assert.ok(bytes > size, `${target} after ${bytes} bytes`)
   }
+  await Promise.all([read('/files?mib=16&how=length', 16 * MIB), read('/files?mib=16&how=chunked', 16 * MIB), read('/large', 16_000_000)])
 })
 
 test('the end of a response reaches a client that pauses before it, also when the connection closes behind it', async (t) => {
@@ -183,7 +194,7 @@ test('the end of a response reaches a client that pauses before it, also when th
     await sleep(2600)
     client.socket.resume()
     const { body } = await client.response({ timeoutMs: 10_000 })
-    assert.equal(body.length, target === '/large' ? 8_000_000 : 8 * MIB, `${target} ${fields}`)
+    assert.equal(body.length, target === '/large' ? 16_000_000 : 8 * MIB, `${target} ${fields}`)
   }
   const targets = ['/large', '/files?mib=8&how=length', '/files?mib=8&how=close']
   await Promise.all(targets.flatMap((target) => [read(target, []), read(target, ['Connection: close'])]))

@@ -36,6 +36,8 @@ const gateway = await startGateway(scope, [upstream.address], {
   more: {
     listeners: {
       hasty: { address: '127.0.0.1:0', ...hasty },
+      // For those who keep coming: the time between two steps may become three times as long on a busy machine.
+      patient: { address: '127.0.0.1:0', timeouts: { body: '1200ms', send: '1200ms' } },
       few: { address: '127.0.0.1:0', maxRequestsPerConnection: 3 },
     },
     routes: { all: { to: 'up' }, big: { match: { path: '/big' }, respond: { body: 'x'.repeat(500_000) } } },
@@ -66,11 +68,12 @@ test('a connection with a request under way is not idle, and control frames do n
   busy.send(hello(), get(1))
   const quiet = await openRaw(t, port)
   quiet.send(hello())
-  for (let i = 0; i < 8; i++) {
+  const isTold = () => quiet.frames.some((one) => one.type === GOAWAY)
+  for (let i = 0; i < 80 && !(isTold() && i >= 8); i++) {
     await sleep(100)
     if (quiet.ended === null) quiet.send(frame(PING, 0, 0, '12345678'))
   }
-  assert.ok(quiet.frames.some((one) => one.type === GOAWAY))
+  assert.ok(isTold())
   assert.equal(
     busy.frames.some((one) => one.type === GOAWAY),
     false,
@@ -87,11 +90,12 @@ test('a client that says nothing, or half a head, is not waited for', async (t) 
   }
   const half = await openRaw(t, port)
   half.send(hello(), frame(HEADERS, 1, 1, block()))
-  for (let i = 0; i < 6 && half.ended === null; i++) {
+  const goaway = () => half.frames.find((one) => one.type === GOAWAY)
+  for (let i = 0; i < 80 && goaway() === undefined && half.ended === null; i++) {
     await sleep(100)
     half.send(frame(9, 0, 1, ''))
   }
-  assert.equal(codeOf((await half.frame((one) => one.type === GOAWAY))!), ENHANCE_YOUR_CALM)
+  assert.equal(codeOf(goaway()!), ENHANCE_YOUR_CALM)
 })
 
 test('a body that stops coming gets 408, and the connection goes on', async (t) => {
@@ -105,10 +109,10 @@ test('a body that stops coming gets 408, and the connection goes on', async (t) 
 })
 
 test('a body that comes slowly but steadily is waited for', async (t) => {
-  const client = await openRaw(t, port)
+  const client = await openRaw(t, gateway.port('patient'))
   client.send(hello(), post(1))
   for (let i = 0; i < 5; i++) {
-    await sleep(150)
+    await sleep(400)
     client.send(frame(DATA, 0, 1, 'x'))
   }
   client.send(frame(DATA, 1, 1, 'x'))
@@ -125,10 +129,10 @@ test('a response that the client gives no window for is given up after a while',
 })
 
 test('a response that is taken slowly but steadily is not', async (t) => {
-  const client = await openRaw(t, port)
+  const client = await openRaw(t, gateway.port('patient'))
   client.send(hello(), frame(WINDOW_UPDATE, 0, 0, u32(1_000_000)), get(1, '/big'))
   for (let i = 0; i < 6; i++) {
-    await sleep(250)
+    await sleep(400)
     client.send(frame(WINDOW_UPDATE, 0, 1, u32(80_000)))
   }
   const last = await client.frame((one) => (one.type === DATA && (one.flags & 1) === 1) || one.type === RST_STREAM)
@@ -196,7 +200,7 @@ test('a shutdown does not wait for clients that do not answer', async (t) => {
   await client.frame((one) => one.type === DATA)
   const from = performance.now()
   assert.deepEqual(await ending.stop(), { code: 0, signal: null })
-  assert.ok(performance.now() - from < 6000)
+  assert.ok(performance.now() - from < 15_000)
   assert.equal(client.frames.filter((one) => one.type === GOAWAY).length, 2)
 })
 

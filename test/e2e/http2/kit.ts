@@ -130,9 +130,19 @@ export function codeOf({ type, payload }: Frame): number {
   return payload.readUInt32BE(type === GOAWAY ? 4 : 0)
 }
 
+/** How long a client waits for what must come. Far more than it takes on a quiet machine. */
+const PATIENCE_MS = 30_000
+
 export async function openRaw(scope: CleanupScope, port: number): Promise<RawClient> {
   const socket = net.connect({ port, host: '127.0.0.1', noDelay: true })
   scope.after(() => void socket.destroy())
+  const client = rawClient(socket)
+  await new Promise<void>((resolve, reject) => socket.once('connect', resolve).once('error', reject))
+  return client
+}
+
+/** A raw client on a socket, with TLS or without, that is connected or will be. */
+export function rawClient(socket: net.Socket): RawClient {
   let rest: Buffer = Buffer.alloc(0)
   let wake: (() => void) | null = null
   const client: RawClient = {
@@ -140,7 +150,7 @@ export async function openRaw(scope: CleanupScope, port: number): Promise<RawCli
     frames: [],
     ended: null,
     send: (...bytes) => void socket.write(Buffer.concat(bytes.map((one) => (typeof one === 'string' ? Buffer.from(one, 'latin1') : one)))),
-    async frame(check, timeoutMs = 5000) {
+    async frame(check, timeoutMs = PATIENCE_MS) {
       const deadline = performance.now() + timeoutMs
       for (;;) {
         const found = client.frames.find(check)
@@ -149,7 +159,7 @@ export async function openRaw(scope: CleanupScope, port: number): Promise<RawCli
         await pause(deadline, timeoutMs)
       }
     },
-    async end(timeoutMs = 5000) {
+    async end(timeoutMs = PATIENCE_MS) {
       const deadline = performance.now() + timeoutMs
       while (client.ended === null) await pause(deadline, timeoutMs)
       return client.ended
@@ -182,6 +192,5 @@ export async function openRaw(scope: CleanupScope, port: number): Promise<RawCli
   socket.on('end', () => ended('closed'))
   socket.on('close', () => ended('closed'))
   socket.on('error', () => ended('reset'))
-  await new Promise<void>((resolve, reject) => socket.once('connect', resolve).once('error', reject))
   return client
 }

@@ -175,7 +175,7 @@ test('what is left of a request that was answered is taken back', async (t) => {
   assert.equal(codeOf(reset), CANCEL)
 })
 
-test('an endpoint that closes its connections in order all the time costs no request', { timeout: 60_000 }, async (t) => {
+test('an endpoint that closes its connections in order all the time costs no request', { timeout: 120_000 }, async (t) => {
   let served = 0
   const upstream = await startHttp2Upstream(t, (stream) => {
     stream.resume()
@@ -278,7 +278,7 @@ test('an endpoint that gives no sign of life is given up, and asked no more ofte
   const began = performance.now()
   const answer = await client!.ask({ method: 'POST', path: '/silence' })
   assert.deepEqual([answer.status, errorOf(answer.body)], [502, 'upstream_reset'])
-  assert.ok(performance.now() - began < 3000)
+  assert.ok(performance.now() - began < 10_000)
   assert.equal(pings.length, 2)
 })
 
@@ -316,7 +316,7 @@ test('connections outlive a reload, and close when their service goes', async (t
   assert.equal(upstream.connections, 2)
 })
 
-test('an endpoint that is killed under load is replaced by the other', { timeout: 60_000 }, async (t) => {
+test('an endpoint that is killed under load is replaced by the other', { timeout: 120_000 }, async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'sluice-nghttpd-'))
   t.after(() => rmSync(folder, { recursive: true, force: true }))
   writeFileSync(join(folder, 'small.txt'), 'small')

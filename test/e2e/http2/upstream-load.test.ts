@@ -24,7 +24,7 @@ function answerLater(stream: http2.ServerHttp2Stream): void {
   }, 100)
 }
 
-test('a thousand requests at a time take few connections', { timeout: 60_000 }, async (t) => {
+test('a thousand requests at a time take few connections', { timeout: 120_000 }, async (t) => {
   const upstream = await startHttp2Upstream(t, answerLater, { settings: { maxConcurrentStreams: 128 } })
   const sluice = await startSluice(t, toService({ endpoints: [upstream.address] }))
   const agent = new http.Agent({ keepAlive: true, maxSockets: 500 })
@@ -43,7 +43,7 @@ test('a thousand requests at a time take few connections', { timeout: 60_000 }, 
   assert.ok(upstream.connections <= 12, `${upstream.connections} connections`)
 })
 
-test('requests beyond what all connections take wait for their turn, or fail when the line is full', { timeout: 60_000 }, async (t) => {
+test('requests beyond what all connections take wait for their turn, or fail when the line is full', { timeout: 120_000 }, async (t) => {
   const upstream = await startHttp2Upstream(t, answerLater, { settings: { maxConcurrentStreams: 3 } })
   const config = (maxPending: number) =>
     toService({ endpoints: [upstream.address], retry: null, pool: { maxConnections: 2, maxPending, pendingTimeout: '10s' } })
@@ -135,7 +135,7 @@ test('large bodies go through in both directions in little memory', { timeout: 1
   assert.ok(most - before < 60, `${before} MiB before, ${most} MiB at most`)
 })
 
-test('a client that does not read stops the endpoint, and nobody else', { timeout: 60_000 }, async (t) => {
+test('a client that does not read stops the endpoint, and nobody else', { timeout: 120_000 }, async (t) => {
   const sent = new Map<string, number>()
   const piece = Buffer.alloc(64 * 1024, 'x')
   const upstream = await startHttp2Upstream(t, (stream, headers) => {

@@ -65,7 +65,7 @@ function answer(request: http.IncomingMessage, response: http.ServerResponse): v
   }
 }
 
-test('a browser loads a page with its resources, posts, and hears every event of a stream', { timeout: 60_000 }, async (t) => {
+test('a browser loads a page with its resources, posts, and hears every event of a stream', { timeout: 120_000 }, async (t) => {
   const upstream = await startUpstream(t, answer)
   const sluice = await startSluice(t, {
     workers: 2,

@@ -31,7 +31,7 @@ test('no request is given to a connection to an endpoint that is just closing be
   assert.deepEqual(lost, [])
 })
 
-test(`${IDLE} idle keep-alive connections cost little, and nothing when they are gone`, { timeout: 60_000 }, async (t) => {
+test(`${IDLE} idle keep-alive connections cost little, and nothing when they are gone`, { timeout: 120_000 }, async (t) => {
   const upstream = await startUpstream(t, (_, response) => void response.end('ok'))
   const sluice = await startSluice(t, {
     workers: 1,

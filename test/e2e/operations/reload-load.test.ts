@@ -123,7 +123,9 @@ async function reloadUnderLoad(
   const ports = { web: await freePort(), probe: await freePort(), extra: await freePort() }
   const variation = { step: 0, upstreams, ports }
   const sluice = await startSluice(t, configuration(variation), { fileName: 'sluice.config.mjs', args })
-  const load = runWrk(sluice.url, { connections: CONNECTIONS, seconds })
+  // As long as the reloads take, which on a busy machine is longer than they should.
+  const over = new AbortController()
+  const load = runWrk(sluice.url, { connections: CONNECTIONS, seconds: seconds + 100, until: over.signal })
   const endMs = performance.now() + seconds * 1000
   const figures: { rss: number; fds: number }[] = []
   for (let step = 1; step <= reloads; step++) {
@@ -134,11 +136,12 @@ async function reloadUnderLoad(
     await check(sluice, variation)
     figures.push({ rss: residentBytes(sluice.pid), fds: descriptors(sluice.pid).length })
   }
+  await sleep(500)
+  over.abort()
   const result = await load
   const metrics = await scrape(sluice)
   t.diagnostic(`${result.perSecond} req/s; ${figures.map(({ rss, fds }) => `${Math.round(rss / MIB)} MiB ${fds} fds`).join(', ')}`)
   assert(hasNoError(result), JSON.stringify(result))
-  assert(performance.now() < endMs + 5000, 'every reload was within the load')
   // wrk opens one connection to see whether anybody is there.
   const accepted = metrics.sum('sluice_connections_accepted_total', { listener: 'web' })
   assert(accepted >= CONNECTIONS && accepted <= CONNECTIONS + 1, `${accepted} connections for ${CONNECTIONS}: some were closed`)
@@ -149,7 +152,7 @@ async function reloadUnderLoad(
 }
 
 test('reloads by SIGHUP and by command under load fail no request, close no connection and leave nothing behind', {
-  timeout: 120_000,
+  timeout: 180_000,
 }, async (t) => {
   const { figures } = await reloadUnderLoad(t, bySignalOrCommand, { args: [], seconds: SECONDS, reloads: RELOADS })
   const tenth = figures[9]!
@@ -161,6 +164,6 @@ test('reloads by SIGHUP and by command under load fail no request, close no conn
   assert(last.fds <= tenth.fds + CONNECTIONS * 3, `descriptors grew from ${tenth.fds} to ${last.fds}`)
 })
 
-test('reloads by a watched file under load fail no request', { timeout: 60_000 }, async (t) => {
+test('reloads by a watched file under load fail no request', { timeout: 180_000 }, async (t) => {
   await reloadUnderLoad(t, byWatch, { args: ['--watch'], seconds: Math.max(4, Math.round(SECONDS / 3)), reloads: 6 })
 })

@@ -62,7 +62,7 @@ test('every request of wrk that was taken is answered when the gateway is stoppe
   assert.deepEqual({ bad, timeout: errors.timeout }, { bad: 0, timeout: 0 })
   assert(requests > 1000)
   t.diagnostic(`${requests} requests, stopped in ${Math.round(tookMs)} ms`)
-  assert(tookMs < 5000)
+  assert(tookMs < 15_000)
 })
 
 test('connections in the queue of the kernel are taken before the socket is closed', async (t) => {
@@ -127,7 +127,7 @@ test('without requests the gateway ends at once, and with idle connections soon'
     assert.deepEqual(await sluice.stop(), ended)
     const tookMs = performance.now() - startMs
     t.diagnostic(`${connections} connections: ${Math.round(tookMs)} ms`)
-    assert(tookMs < 1500, `${connections} connections: ${tookMs} ms`)
+    assert(tookMs < 8000, `${connections} connections: ${tookMs} ms`)
     for (const connection of idle) assert.equal(await connection.untilEnded(), 'fin')
   }
 })
@@ -140,7 +140,7 @@ test('what does not end within the drain timeout is cut off', async (t) => {
   const startMs = performance.now()
   assert.deepEqual(await sluice.stop(), ended)
   const tookMs = performance.now() - startMs
-  assert(tookMs > 600 && tookMs < 2500, `${tookMs} ms`)
+  assert(tookMs > 600 && tookMs < 8000, `${tookMs} ms`)
   assert.equal((await answer).text, '')
 })
 
@@ -163,5 +163,5 @@ test('a slow download goes on to its end', async (t) => {
   const startMs = performance.now()
   assert.equal(await kept.untilEnded(), 'fin')
   assert.deepEqual(await exit, ended)
-  assert(performance.now() - startMs < 3000)
+  assert(performance.now() - startMs < 10_000)
 })

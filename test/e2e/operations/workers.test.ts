@@ -73,7 +73,7 @@ for (const [how, statement] of [
   ['throws where nobody catches', "setTimeout(() => { throw new Error('on purpose') })"],
   ['ends its thread', 'process.exit(3)'],
 ] as const) {
-  test(`a worker whose filter ${how} is replaced, and only its own connections notice`, { timeout: 60_000 }, async (t) => {
+  test(`a worker whose filter ${how} is replaced, and only its own connections notice`, { timeout: 120_000 }, async (t) => {
     const upstream = await startUpstreamProcess(t)
     const slow = await startUpstream(t, () => {})
     const sluice = await startSluice(

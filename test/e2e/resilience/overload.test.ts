@@ -173,7 +173,7 @@ describe('a concurrency limit', () => {
     const late = await ask(gateway)
     assert.deepEqual([late.status, late.code], [503, 'queue_timeout'])
     const tookMs = performance.now() - startMs
-    assert(tookMs >= 290 && tookMs < 2000, `${tookMs}`)
+    assert(tookMs >= 290 && tookMs < 8000, `${tookMs}`)
     assert.equal(await metric(gateway, 'sluice_shed_total', { ...UP, reason: 'wait-too-long' }), 1)
     await upstream.answerNext()
     assert.equal((await first).status, 200)

@@ -136,20 +136,21 @@ describe('a request whose endpoint fails', () => {
     await response.text()
     assert.equal(response.status, 200)
     const tookMs = performance.now() - startedMs
-    assert.ok(tookMs > 150 && tookMs < 1500, `took ${tookMs} ms`)
+    assert.ok(tookMs > 150 && tookMs < 4500, `took ${tookMs} ms`)
   })
 
   it('stops when the time of the whole request is over', async (t) => {
     const silent = await startUpstream(t, () => undefined)
     const gateway = await startSluice(
       t,
-      config([silent.address], { timeouts: { perTry: '250ms', request: '600ms' }, retry: { attempts: 5 } }),
+      config([silent.address], { timeouts: { perTry: '1s', request: '1500ms' }, retry: { attempts: 5 } }),
     )
     const startedMs = performance.now()
     const response = await fetch(gateway.url)
     await response.text()
     assert.equal(response.status, 504)
-    assert.ok(performance.now() - startedMs < 1200)
+    // Five attempts would take five seconds.
+    assert.ok(performance.now() - startedMs < 4000)
   })
 })
 

@@ -6,8 +6,9 @@ import { startUpstreamProcess, type UpstreamProcess } from '../../support/upstre
 import { hasNoError, type LoadResult, runWrk } from '../../support/wrk.ts'
 
 const ENDPOINTS = 10
-const HEALTHY_MS = 10
-const SLOW_MS = 100
+// Large against what a busy machine adds to every answer.
+const HEALTHY_MS = 30
+const SLOW_MS = 300
 const CONNECTIONS = 16
 
 function startEndpoints(t: CleanupScope): Promise<UpstreamProcess[]> {
@@ -38,19 +39,25 @@ describe('one endpoint of ten is ten times slower', () => {
   it('peak-ewma hides it: p99 stays under 1.5 times the healthy one, where round robin shows it', { timeout: 120_000 }, async (t) => {
     const upstreams = await startEndpoints(t)
     const slow = upstreams[3] as UpstreamProcess
+    // What counts is how many requests meet the slow endpoint: fewer than a hundredth, and p99 does not show it. Latencies alone would
+    // say as much about the machine, which does other things too.
+    const shareOfSlow = async (balance: string, seconds: number) => {
+      const before = await slow.served()
+      const { requests, p99Ms } = await load(t, upstreams, { balance }, seconds)
+      return { share: ((await slow.served()) - before) / requests, p99Ms }
+    }
     let verdict = ''
-    // Latencies of a machine that does other things too: one round in which nothing disturbs is proof.
     for (let round = 0; round < 3; round++) {
       await slow.setMode({ delayMs: HEALTHY_MS })
-      const healthy = await load(t, upstreams, { balance: 'peak-ewma' }, 3)
+      const healthy = await load(t, upstreams, { balance: 'peak-ewma' }, 2)
       await slow.setMode({ delayMs: SLOW_MS })
-      const spread = await load(t, upstreams, { balance: 'round-robin' }, 3)
-      const peak = await load(t, upstreams, { balance: 'peak-ewma' })
+      const spread = await shareOfSlow('round-robin', 2)
+      const peak = await shareOfSlow('peak-ewma', 5)
       verdict = `p99: healthy ${healthy.p99Ms} ms; slow endpoint: round-robin ${spread.p99Ms} ms, peak-ewma ${peak.p99Ms} ms`
+      verdict += `; of the requests it got ${(spread.share * 100).toFixed(1)} and ${(peak.share * 100).toFixed(1)} %`
       t.diagnostic(verdict)
-      assert.ok(spread.p99Ms >= SLOW_MS, verdict)
-      // Beside other tests the machine itself makes a hundredth late: then it counts that the slow endpoint does not show.
-      if (peak.p99Ms < 1.5 * healthy.p99Ms || peak.p99Ms < 0.75 * SLOW_MS) return
+      assert.ok(spread.p99Ms >= SLOW_MS && spread.share > 0.05, verdict)
+      if (peak.share < 0.01 || peak.p99Ms < 1.5 * healthy.p99Ms) return
     }
     assert.fail(verdict)
   })
@@ -60,13 +67,19 @@ describe('one endpoint of ten is ten times slower', () => {
     // Slow for few requests only: a share that p95 does not see, and that a budget of 5% can cover.
     const weighted = upstreams.map(({ address }, i) => ({ address, weight: i === 3 ? 3 : 10 }))
     await (upstreams[3] as UpstreamProcess).setMode({ delayMs: SLOW_MS })
-    const plain = await load(t, upstreams, { endpoints: weighted })
-    const before = await counted(upstreams)
-    const hedged = await load(t, upstreams, { endpoints: weighted, hedge: { after: 'p95', budget: '5%' } }, 8)
-    const extra = (await counted(upstreams)) - before - hedged.requests
-    t.diagnostic(`p99 ${plain.p99Ms} ms without, ${hedged.p99Ms} ms with hedging; ${extra} more for ${hedged.requests} requests`)
-    assert.ok(hedged.p99Ms < 0.7 * plain.p99Ms, `${hedged.p99Ms} ms against ${plain.p99Ms} ms`)
-    // wrk leaves what is under way at its end uncounted.
-    assert.ok(extra > 0 && extra <= 0.05 * hedged.requests + CONNECTIONS, `${extra} more for ${hedged.requests} requests`)
+    let verdict = ''
+    // The latencies are those of a machine that does other things too: one round in which nothing disturbs is proof.
+    for (let round = 0; round < 3; round++) {
+      const plain = await load(t, upstreams, { endpoints: weighted }, 4)
+      const before = await counted(upstreams)
+      const hedged = await load(t, upstreams, { endpoints: weighted, hedge: { after: 'p95', budget: '5%' } }, 8)
+      const extra = (await counted(upstreams)) - before - hedged.requests
+      verdict = `p99 ${plain.p99Ms} ms without, ${hedged.p99Ms} ms with hedging; ${extra} more for ${hedged.requests} requests`
+      t.diagnostic(verdict)
+      // wrk leaves what is under way at its end uncounted.
+      assert.ok(extra > 0 && extra <= 0.05 * hedged.requests + CONNECTIONS, verdict)
+      if (hedged.p99Ms < 0.7 * plain.p99Ms) return
+    }
+    assert.fail(verdict)
   })
 })

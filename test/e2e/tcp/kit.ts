@@ -1,6 +1,7 @@
 // What the tests of TCP listeners share: services that speak plain bytes, and clients that see how a connection ends.
 import net from 'node:net'
 import type { CleanupScope } from '../../support/cleanup.ts'
+import { waitFor } from '../../support/wait.ts'
 
 export interface TcpService {
   port: number
@@ -95,4 +96,11 @@ export async function exchange(scope: CleanupScope, port: number, text: string):
   client.socket.end(text, 'latin1')
   const how = await client.closed
   return { received: client.received, how }
+}
+
+/** Waits until `text` has come, or the connection is closed. */
+export async function echoOrEnd(client: TcpClient, text: string): Promise<void> {
+  let isClosed = false
+  void client.closed.then(() => (isClosed = true))
+  await waitFor('the echo, or the end', () => isClosed || client.received === text)
 }

@@ -190,7 +190,7 @@ test('a header from elsewhere, none, a wrong one and a slow one close the connec
     const slow = await send('127.0.0.2', header.subarray(0, 20))
     assert.equal(await slow.closed, 'ECONNRESET')
     const ms = performance.now() - startedMs
-    assert.ok(ms > 250 && ms < 1500, `closed after ${ms} ms`)
+    assert.ok(ms > 250 && ms < 5000, `closed after ${ms} ms`)
     const left = await send('127.0.0.2', header.subarray(0, 20))
     left.socket.end()
     assert.equal(await left.closed, 'ECONNRESET', 'a FIN in the middle of the header')

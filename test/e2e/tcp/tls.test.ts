@@ -64,7 +64,7 @@ test('the name in the TLS greeting chooses the service, and nothing is terminate
   slow.socket.write(Buffer.from([22, 3, 1]))
   const startedMs = performance.now()
   assert.equal(await slow.closed, 'ECONNRESET')
-  assert.ok(performance.now() - startedMs < 1500)
+  assert.ok(performance.now() - startedMs < 5000)
 })
 
 test('a TLS greeting may come byte by byte', async (t) => {
@@ -99,6 +99,32 @@ test('a TLS greeting may come byte by byte', async (t) => {
   assert.equal(answer, 'a.example.com HTTP/2.0 a.example.com')
 })
 
+test('a client that has said all it has to say gets everything that a TLS service sent before its end, however slowly', async (t) => {
+  const authority = new Authority(t)
+  const issued = authority.issue('tcp.example')
+  const answer = Buffer.alloc(300_000, 'x')
+  const service = tls.createServer({ cert: issued.cert, key: issued.key, allowHalfOpen: true }, (socket) => {
+    socket.on('error', () => undefined)
+    socket.resume().on('end', () => socket.end(answer))
+  })
+  service.listen(0, '127.0.0.1')
+  await once(service, 'listening')
+  t.after(() => void service.close())
+  const sluice = await startSluice(t, {
+    workers: 1,
+    // The last of it, and the end behind it, have come to the gateway before it may pass them on.
+    listeners: { tcp: { address: '127.0.0.1:0', protocol: 'tcp', to: 'secure', bandwidth: { download: '128KiB' } } },
+    services: {
+      secure: {
+        endpoints: [`127.0.0.1:${(service.address() as AddressInfo).port}`],
+        tls: { ca: authority.path, serverName: 'tcp.example' },
+      },
+    },
+  })
+  const { received, how } = await exchange(t, sluice.port(), 'go')
+  assert.deepEqual({ bytes: received.length, how }, { bytes: answer.length, how: 'end' })
+})
+
 test('TLS ends at the listener, or begins at the service, or both; half-close works through it', async (t) => {
   const authority = new Authority(t)
   const issued = authority.issue('tcp.example')
@@ -122,7 +148,11 @@ test('TLS ends at the listener, or begins at the service, or both; half-close wo
     },
     services: {
       plain: { endpoints: [echo.address] },
-      secure: { endpoints: [`127.0.0.1:${securePort}`], tls: { ca: authority.path, serverName: 'tcp.example' } },
+      secure: {
+        endpoints: [`127.0.0.1:${securePort}`],
+        pool: { connectTimeout: '10s' },
+        tls: { ca: authority.path, serverName: 'tcp.example' },
+      },
     },
   })
   const text = 'x'.repeat(3_000_000)

@@ -203,7 +203,7 @@ test('a handshake that takes too long, is no handshake, or is broken off costs n
   assert.match(await ask(socket, GET), /^HTTP\/1\.1 200/)
   await Promise.all(closed)
   const tookMs = Date.now() - started
-  assert.ok(tookMs >= 380 && tookMs < 3000, `${tookMs} ms`)
+  assert.ok(tookMs >= 380 && tookMs < 8000, `${tookMs} ms`)
   const count = (result: string) => metric(sluice.adminUrl, 'sluice_tls_handshakes_total', { result })
   await waitFor(
     'the counters',

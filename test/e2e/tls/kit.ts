@@ -1,6 +1,6 @@
 /** What the tests of TLS share: certificates made by openssl, and clients and servers of node:tls, which see what is agreed on. */
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import type http from 'node:http'
 import https from 'node:https'
 import type { AddressInfo } from 'node:net'
@@ -24,6 +24,8 @@ export interface IssueOptions {
   names?: string
   /** Default 30; a negative one is in the past. */
   days?: number
+  /** To the second, instead of `days`. */
+  validity?: { from: Date; to: Date }
   /** Default `/CN=<name>`. */
   subject?: string
 }
@@ -50,20 +52,39 @@ export class Authority {
     return readFileSync(this.path, 'utf8')
   }
 
-  issue(name: string, { names = `DNS:${name}`, days = 30, subject = `/CN=${name}` }: IssueOptions = {}): Issued {
+  issue(name: string, { names = `DNS:${name}`, days = 30, validity, subject = `/CN=${name}` }: IssueOptions = {}): Issued {
     const base = `leaf-${++this.#serial}`
     this.#run('ecparam', '-name', 'prime256v1', '-genkey', '-noout', '-out', `${base}.key`)
     this.#run('req', '-new', '-utf8', '-key', `${base}.key`, '-out', `${base}.csr`, '-subj', subject, '-addext', `subjectAltName=${names}`)
-    const common = ['-CA', 'ca.crt', '-CAkey', 'ca.key', '-CAcreateserial', '-copy_extensions', 'copy']
-    this.#run('x509', '-req', '-in', `${base}.csr`, '-out', `${base}.crt`, '-days', String(days), ...common)
+    const request = ['-in', `${base}.csr`, '-out', `${base}.crt`]
+    if (validity === undefined) {
+      const common = ['-CA', 'ca.crt', '-CAkey', 'ca.key', '-CAcreateserial', '-copy_extensions', 'copy']
+      this.#run('x509', '-req', ...request, '-days', String(days), ...common)
+    } else {
+      this.#prepareDatabase()
+      const dates = ['-startdate', utcTime(validity.from), '-enddate', utcTime(validity.to)]
+      this.#run('ca', '-batch', '-notext', '-config', 'ca.cnf', '-cert', 'ca.crt', '-keyfile', 'ca.key', ...request, ...dates)
+    }
     const certPath = join(this.folder, `${base}.crt`)
     const keyPath = join(this.folder, `${base}.key`)
     return { certPath, keyPath, cert: readFileSync(certPath, 'utf8'), key: readFileSync(keyPath, 'utf8') }
   }
 
+  /** Only this command of openssl takes times. */
+  #prepareDatabase(): void {
+    const lines = ['[ca]', 'default_ca=own', '[own]', 'database=index.txt', 'new_certs_dir=.', 'rand_serial=yes', 'default_md=sha256']
+    lines.push('policy=any', 'unique_subject=no', 'copy_extensions=copy', '[any]', 'commonName=supplied')
+    writeFileSync(join(this.folder, 'ca.cnf'), `${lines.join('\n')}\n`)
+    writeFileSync(join(this.folder, 'index.txt'), '')
+  }
+
   #run(...args: string[]): void {
     execFileSync(openssl, args, { cwd: this.folder, stdio: 'pipe' })
   }
+}
+
+function utcTime(date: Date): string {
+  return `${date.toISOString().replace(/[-:T]/g, '').slice(0, 14)}Z`
 }
 
 /** What a client finds after a handshake. */

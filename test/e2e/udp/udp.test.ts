@@ -1,15 +1,17 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import dgram from 'node:dgram'
+import { readdirSync } from 'node:fs'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { CleanupScope } from '../../support/cleanup.ts'
+import { freePort } from '../../support/port.ts'
 import { requirePrograms } from '../../support/programs.ts'
 import { runProgram } from '../../support/run.ts'
 import { type SluiceProcess, startSluice } from '../../support/sluice.ts'
 import { waitFor } from '../../support/wait.ts'
 
-const { dnsmasq, dig } = requirePrograms(['dnsmasq', 'dig'])
+const { dnsmasq, dig, prlimit } = requirePrograms(['dnsmasq', 'dig', 'prlimit'])
 
 interface Echo {
   port: number
@@ -130,7 +132,7 @@ test('DNS works through a listener: dig asks dnsmasq, one flow for each question
 })
 
 for (const workers of [1, 2]) {
-  test(`1,000 clients get their own replies, with ${workers} worker(s)`, { timeout: 60_000 }, async (t) => {
+  test(`1,000 clients get their own replies, with ${workers} worker(s)`, { timeout: 120_000 }, async (t) => {
     const echoes = await Promise.all([startEcho(t), startEcho(t), startEcho(t)])
     const sluice = await startSluice(t, { ...configure(echoes.map(({ port }) => port)), workers })
     const clients: Client[] = []
@@ -232,6 +234,41 @@ test('without an endpoint that lives, datagrams are dropped and counted, and the
   assert.equal(await metric(sluice, 'sluice_udp_flows_total', 'connect_failed'), 1)
   await startEcho(t, undefined, dead.port)
   assert.equal(await client.ask('alive'), 'alive')
+})
+
+test('flows that an open breaker turns away are counted and logged as requests are', async (t) => {
+  const dead = await startEcho(t)
+  dead.close()
+  const breaker = { errorRate: '50%', minRequests: 2, openFor: '60s' }
+  const sluice = await startSluice(t, configure([dead.port], {}, { breaker, ejection: null }))
+  const client = await connectClient(t, sluice.port())
+  for (let i = 1; i <= 5; i++) {
+    client.send(`datagram ${i}`)
+    await waitFor('its end', async () => (await metric(sluice, 'sluice_udp_flows_total')) === i)
+  }
+  assert.equal(await metric(sluice, 'sluice_breaker_rejected_total', 'echo'), 3)
+  assert.equal(await metric(sluice, 'sluice_udp_dropped_total', 'breaker-open'), 3)
+  const line = await waitFor('its line', () => sluice.logs.find((text) => text.includes('"errorCode":"breaker_open"')))
+  assert.equal(JSON.parse(line).flags, 'CB')
+})
+
+test('without descriptors a flow ends at once, so that its client is served as soon as there are some again', async (t) => {
+  const echo = await startEcho(t)
+  const sluice = await startSluice(t, configure([echo.port]))
+  // Only the soft limit, which can be raised again. The admin connections of this test need some.
+  const allow = async (descriptors: number) => {
+    const { code, stderr } = await runProgram(prlimit, ['--pid', String(sluice.pid), `--nofile=${descriptors}:`])
+    assert.equal(code, 0, stderr)
+  }
+  const clients = await Promise.all(Array.from({ length: 40 }, () => connectClient(t, sluice.port())))
+  await allow(readdirSync(`/proc/${sluice.pid}/fd`).length + 20)
+  for (const client of clients) client.send('first')
+  await sleep(300)
+  await allow(4000)
+  const overloaded = await waitFor('flows to end', async () => (await metric(sluice, 'sluice_udp_flows_total', 'overloaded')) || undefined)
+  assert.ok(overloaded >= 10, `${overloaded} flows ended`)
+  assert.equal(await metric(sluice, 'sluice_udp_dropped_total', 'send-failed'), overloaded)
+  await Promise.all(clients.map((client) => client.ask('second')))
 })
 
 test('with a number of replies, silence to the end of the idle time is a failure of the endpoint', async (t) => {
@@ -344,7 +381,7 @@ test('a drain waits for the answer that is due, then ends', async (t) => {
 
 test('a port that another process has is an error at the start, and TCP on the same port is not', async (t) => {
   const echo = await startEcho(t)
-  const taken = await startEcho(t)
+  const taken = await startEcho(t, (text) => text, await freePort())
   await assert.rejects(startSluice(t, configure([echo.port], { address: `127.0.0.1:${taken.port}` })), /another process is using it/)
   const both = {
     workers: 1,

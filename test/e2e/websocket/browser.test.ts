@@ -99,7 +99,7 @@ for (const [name, isSecure, via] of [
   ['ws over HTTP/1.1', false, '1.1 sluice'],
 ] as const) {
   test(`a page in a browser speaks ${name}: text, binary, 1 MiB, close codes of both sides, and what the server pushes`, {
-    timeout: 60_000,
+    timeout: 120_000,
   }, async (t) => {
     const site = await startSite()
     const tls = { certificates: [{ cert: certPath, key: keyPath }] }

@@ -31,7 +31,7 @@ function config(address: string, upstream: Version, isSecure: boolean): object {
 for (const isSecure of [false, true]) {
   for (const down of ['h1', 'h2'] as const) {
     for (const up of ['h1', 'h2'] as const) {
-      describe(`a WebSocket from ${down} to ${up}${isSecure ? ' over TLS' : ''}`, { timeout: 12_000 }, () => {
+      describe(`a WebSocket from ${down} to ${up}${isSecure ? ' over TLS' : ''}`, { timeout: 120_000 }, () => {
         let echo: Echo
         let gateway: SluiceProcess
         let client: Client

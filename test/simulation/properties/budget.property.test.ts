@@ -57,6 +57,8 @@ describe('a retry budget', () => {
         windowRatio: pick([0, 0.1, 0.2, 1]),
         minPerSecond: pick([0, 0.1, 1, 5]),
         windowMs: pick([1000, 10_000]),
+        maxInVain: 3,
+        vainMs: 30_000,
       }
       const { buffer } = createSharedArea(retryBudgetWords(workers), workers).words
       const views = Array.from(
