@@ -61,13 +61,17 @@ function keys(racer: Racer<Job>): number {
   return allowed
 }
 
-/** Each round begins after a rest so long that the 32 bits have come round: exactly one burst is to be had. */
+/**
+ * Each round begins after a rest so long that the 32 bits have come round: exactly one burst is to be had. A quarter of a token more, so that
+ * no round ends with the number of the one before: a swap that was begun before the rest could not tell them apart. In service that takes a
+ * rest that is right to one tick in 2^32.
+ */
 function wrap(racer: Racer<Job>): number {
   const area = createSharedArea(0, 1, 0, racer.data.buffer)
   const shared = new TokenBucket(area, { ratePerSecond: 1000, burst: 1, originMs: T })
   let allowed = 0
   for (let round = 0; round < 20_000; round++) {
-    const now = T + round * 2 ** 22
+    const now = T + round * (2 ** 22 + 0.25)
     meet(racer)
     if (shared.take(now)) allowed++
   }
