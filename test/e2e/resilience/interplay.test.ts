@@ -1,5 +1,6 @@
 /** What hedging, retries, fallbacks, limits and filters do to each other. */
 import assert from 'node:assert/strict'
+import type { ServerResponse } from 'node:http'
 import http2 from 'node:http2'
 import net from 'node:net'
 import { join } from 'node:path'
@@ -275,10 +276,17 @@ describe('a WebSocket over HTTP/2 that a service does not agree to', () => {
 
 describe('the retry budget of a service', () => {
   it('counts no request that a concurrency limit has refused', async (t) => {
-    const up = await startUpstream(t, (_, response) => void setTimeout(() => response.end('up'), 300))
+    // Answered when all the others have been refused.
+    const held: ServerResponse[] = []
+    const up = await startUpstream(t, (_, response) => void held.push(response))
     const service = { endpoints: [up.address], concurrency: { max: 1, queue: 0 }, retry: {} }
     const gateway = await startSluice(t, config({ up: service }))
-    const answers = await Promise.all(Array.from({ length: 8 }, async () => (await fetch(gateway.url)).status))
+    const answers: number[] = []
+    const ask = async () => {
+      answers.push((await fetch(gateway.url)).status)
+      if (answers.length === 7) held[0]?.end('up')
+    }
+    await Promise.all(Array.from({ length: 8 }, ask))
     assert.equal(answers.filter((status) => status === 200).length, 1, answers.join())
     const { services } = (await (await fetch(`${gateway.adminUrl}/services`)).json()) as {
       services: { retryBudget: { requests: number } }[]
