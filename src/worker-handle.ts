@@ -22,9 +22,9 @@ interface Question {
 /**
  * The young generation of a worker, of which a third is in use at a time. Most of what a request allocates is garbage when it ends, if a
  * scavenge does not come before: with 16 MB it copied the hundreds of requests under way over HTTP/2 again and again, an eighth of all
- * time of a gRPC call. V8 takes the room only where the load needs it.
+ * time of a gRPC call. 48 MB save 3 % of it more and take 12 MiB.
  */
-const YOUNG_GENERATION_MB = 48
+const YOUNG_GENERATION_MB = 24
 
 /** The main thread's side of one worker: its thread, which may be replaced, and the questions under way to it. */
 export class WorkerHandle {
