@@ -158,11 +158,12 @@ test('curl reaches an https site through CONNECT', async (t) => {
   assert.match(stdout, /^HTTP\/1\.1 200 Connection established\r\n\r\nHTTP\/1\.1 200 OK\r\n[\s\S]*secret \/page$/)
   const line = await waitFor('the access log', () => sluice.logs.find((text) => text.includes('"CONNECT"')))
   const entry = JSON.parse(line) as Record<string, unknown>
-  assert.equal(entry['status'], 200)
+  // curl closes with session tickets unread, and then its end may come as an RST.
+  assert.ok(entry['status'] === 200 || entry['status'] === 499, line)
   assert.ok((entry['requestBytes'] as number) > 300 && (entry['responseBytes'] as number) > 300, line)
   await waitFor('the end', async () => (await metric(sluice, 'sluice_tunnels_open')) === 0)
   assert.equal(await metric(sluice, 'sluice_requests_in_flight'), 0)
-  assert.equal(await metric(sluice, 'sluice_requests_total', 'route="forward:proxy"', 'code="200"'), 1)
+  assert.equal(await metric(sluice, 'sluice_requests_total', 'route="forward:proxy"', `code="${entry['status']}"`), 1)
   assert.equal(await metric(sluice, 'sluice_tunnel_bytes_total', 'received'), entry['requestBytes'])
 })
 
