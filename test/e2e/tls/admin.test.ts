@@ -32,6 +32,8 @@ const FILES = {
   'stranger.crt': stranger.cert,
   'stranger.key': stranger.key,
 }
+/** 127.0.0.1, in a form that is not taken for loopback: nothing leaves the interface, and the commands treat it as another machine's. */
+const LIKE_ELSEWHERE = '[::ffff:7f00:1]'
 const CERTIFICATES = [
   { cert: 'tls.crt', key: 'tls.key' },
   { cert: 'second.crt', key: 'second.key' },
@@ -170,9 +172,7 @@ test('client certificates: required, optional, and the commands show theirs', as
 })
 
 test('elsewhere than on the loopback interface the commands believe only whom they should', async (t) => {
-  const address = await ownAddress()
-  if (address === null) return t.skip('this machine has no address but those of loopback')
-  const config = await configWith({ token: TOKEN, address: `${address}:${await freePort()}` })
+  const config = await configWith({ token: TOKEN, address: `${LIKE_ELSEWHERE}:${await freePort()}` })
   const sluice = await startSluice(t, config, { files: FILES })
   const { address: where } = config.admin
   const known = await command(sluice, 'reload')
@@ -182,12 +182,3 @@ test('elsewhere than on the loopback interface the commands believe only whom th
   assert.match((await command(sluice, 'reload', ...url, '--ca', 'ca.crt')).stderr, /ALTNAME|not believed/, 'it is for another name')
   assert.match((await command(sluice, 'reload', ...url, '--ca', 'none.crt')).stderr, /--ca: cannot read none\.crt/)
 })
-
-/** An address of this machine that is not loopback. */
-async function ownAddress(): Promise<string | null> {
-  const { networkInterfaces } = await import('node:os')
-  for (const list of Object.values(networkInterfaces())) {
-    for (const { family, internal, address } of list ?? []) if (family === 'IPv4' && !internal) return address
-  }
-  return null
-}
