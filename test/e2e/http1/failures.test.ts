@@ -1,10 +1,9 @@
 /** Upstreams that die, lie, stall or refuse; timeouts; the pool and its waiting line. */
 import assert from 'node:assert/strict'
-import { type ChildProcess, spawn } from 'node:child_process'
-import net from 'node:net'
 import { after, beforeEach, test } from 'node:test'
 import type { CleanupScope } from '../../support/cleanup.ts'
 import { freePort } from '../../support/port.ts'
+import { startStalled } from '../../support/stalled.ts'
 import { waitFor } from '../../support/wait.ts'
 import { openClient, problem, readMessage, request, sleep, startGateway, startScript, statusOf } from './kit.ts'
 
@@ -50,24 +49,6 @@ beforeEach(async () => {
   upstream.reset()
   await waitFor('all upstream connections to be gone', () => upstream.open === 0)
 })
-
-/** A server whose process is stopped with a full queue of connections: the kernel answers no further SYN. */
-async function startStalled(where: CleanupScope): Promise<{ address: string }> {
-  const program = `const s = require('net').createServer().listen({ port: 0, host: '127.0.0.1', backlog: 1 }, () => console.log(s.address().port))`
-  const child: ChildProcess = spawn(process.execPath, ['-e', program], { stdio: ['ignore', 'pipe', 'inherit'] })
-  const stalledPort = await new Promise<number>((resolve) => child.stdout!.once('data', (data) => resolve(Number(data))))
-  child.kill('SIGSTOP')
-  // A stopped process must not outlive a test file that fails early.
-  process.once('exit', () => child.kill('SIGKILL'))
-  child.unref()
-  const fillers = Array.from({ length: 4 }, () => net.connect({ port: stalledPort, host: '127.0.0.1' }).on('error', () => {}))
-  where.after(() => {
-    for (const filler of fillers) filler.destroy()
-    child.kill('SIGKILL')
-  })
-  await sleep(200)
-  return { address: `127.0.0.1:${stalledPort}` }
-}
 
 /** Sends one request on a connection of its own and returns the response. */
 async function ask(t: CleanupScope, target = '/', bytes = request('GET', target)) {
