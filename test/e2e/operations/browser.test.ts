@@ -1,17 +1,11 @@
 // A real browser through the gateway: a page with its resources, a module, a fetch, and a stream of events.
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
 import type http from 'node:http'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { test } from 'node:test'
 import { gzipSync } from 'node:zlib'
-import { requirePrograms } from '../../support/programs.ts'
-import { runProgram } from '../../support/run.ts'
+import { openInBrowser } from '../../support/browser.ts'
 import { startSluice } from '../../support/sluice.ts'
 import { startUpstream } from '../../support/upstream.ts'
-
-const CHROMIUM = requirePrograms(['chromium']).chromium
 
 const PAGE = `<!doctype html><title>page</title><link rel="stylesheet" href="/assets/style.css"><body>
 <img src="/assets/dot.svg" onload="this.dataset.loaded='yes'"><img src="/assets/dot.svg?2"><p id="out">waiting</p>
@@ -73,26 +67,7 @@ test('a browser loads a page with its resources, posts, and hears every event of
     services: { site: { endpoints: [upstream.address] } },
     routes: { site: { match: { prefix: '/' }, to: 'site' } },
   })
-  const profile = mkdtempSync(join(tmpdir(), 'sluice-browser-'))
-  t.after(() => rmSync(profile, { recursive: true, force: true, maxRetries: 5 }))
-  const { stdout, stderr } = await runProgram(
-    CHROMIUM,
-    [
-      '--headless',
-      '--no-sandbox',
-      '--disable-gpu',
-      '--disable-dev-shm-usage',
-      '--no-first-run',
-      '--no-proxy-server',
-      '--disable-background-networking',
-      `--user-data-dir=${profile}`,
-      '--timeout=20000',
-      '--virtual-time-budget=8000',
-      '--dump-dom',
-      `${sluice.url}/`,
-    ],
-    { timeoutMs: 50_000 },
-  )
+  const { stdout, stderr } = await openInBrowser(t, `${sluice.url}/`, '--timeout=20000', '--virtual-time-budget=8000')
   assert.match(stdout, /<p id="out">all there\|plain\|word\|200000\|rgb\(1, 2, 3\)\|first\+second\+last<\/p>/, stdout + stderr)
   assert.match(stdout, /data-loaded="yes"/)
 })

@@ -1,19 +1,13 @@
 // A real browser: from a page over TLS it opens wss on the page's own HTTP/2 connection, from a page without TLS plain ws.
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
 import http from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { type WebSocket, WebSocketServer } from 'ws'
-import { requirePrograms } from '../../support/programs.ts'
-import { runProgram } from '../../support/run.ts'
+import { openInBrowser } from '../../support/browser.ts'
 import { startSluice } from '../../support/sluice.ts'
 import { waitFor } from '../../support/wait.ts'
 import { Authority } from '../tls/kit.ts'
-
-const CHROMIUM = requirePrograms(['chromium']).chromium
 
 const PAGE = `<!doctype html><title>page</title><body><p id="out">waiting</p><img src="/hold"><script type="module">
 const results = []
@@ -113,26 +107,8 @@ for (const [name, isSecure, via] of [
         refused: { match: { prefix: '/refused' }, to: 'site', websocket: false },
       },
     })
-    const profile = mkdtempSync(join(tmpdir(), 'sluice-browser-'))
-    t.after(() => rmSync(profile, { recursive: true, force: true, maxRetries: 5 }))
-    const { stdout, stderr } = await runProgram(
-      CHROMIUM,
-      [
-        '--headless',
-        '--no-sandbox',
-        '--disable-gpu',
-        '--disable-dev-shm-usage',
-        '--no-first-run',
-        '--no-proxy-server',
-        '--disable-background-networking',
-        '--ignore-certificate-errors',
-        `--user-data-dir=${profile}`,
-        '--timeout=15000',
-        '--dump-dom',
-        `${isSecure ? 'https' : 'http'}://127.0.0.1:${sluice.port()}/`,
-      ],
-      { timeoutMs: 50_000 },
-    )
+    const url = `${isSecure ? 'https' : 'http'}://127.0.0.1:${sluice.port()}/`
+    const { stdout, stderr } = await openInBrowser(t, url, '--ignore-certificate-errors', '--timeout=15000')
     const out = /<p id="out">(.*)<\/p>/.exec(stdout)?.[1]
     assert.equal(out, EXPECTED, stdout + stderr.slice(-2000))
     assert.deepEqual(site.vias, [via, via])
